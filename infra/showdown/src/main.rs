@@ -1,0 +1,3 @@
+//! Runs experiments: topology, servers, interleaved rounds, results folders.
+
+fn main() {}

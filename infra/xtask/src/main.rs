@@ -1,0 +1,3 @@
+//! Developer chores: ci, tidy, e2e.
+
+fn main() {}

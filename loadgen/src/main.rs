@@ -1,0 +1,3 @@
+//! Load generator with wrk's command line and output, and every latency kept.
+
+fn main() {}

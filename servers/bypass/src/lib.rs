@@ -1,0 +1,1 @@
+//! The App that answers HTTP and echo from the userspace stack, and its run loop.

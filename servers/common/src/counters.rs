@@ -1,0 +1,100 @@
+//! Counters that one thread writes and any thread may read.
+
+use crate::Details;
+use server_http::{Close, Reason};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A count with a single writer: adding is a load and a store, not a locked instruction.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    /// Adds `more`. Only the owning thread may call it.
+    pub fn add(&self, more: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+    }
+
+    /// The count now.
+    #[must_use]
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        /// What every server counts, per thread. The field's name is the JSON key.
+        #[derive(Debug, Default)]
+        pub struct Counters {
+            $($(#[doc = $doc])+ pub $name: Count,)+
+        }
+
+        impl Counters {
+            /// Adds every count to `sums`, under its name.
+            pub fn add_to(&self, sums: &mut Details) {
+                $(add(sums, stringify!($name), self.$name.value());)+
+            }
+        }
+    };
+}
+
+/// Adds `value` to the number that `sums` has under `name`.
+fn add(sums: &mut Details, name: &str, value: u64) {
+    let before = sums.get(name).and_then(serde_json::Value::as_u64).unwrap_or(0);
+    sums.insert(name.to_owned(), (before + value).into());
+}
+
+counters! {
+    /// Connections accepted.
+    connections_accepted,
+    /// Connections of those that are gone.
+    connections_closed,
+    /// Connections accepted and closed at once because the limit was reached.
+    connections_refused,
+    /// Accepts that failed because the process or the system had no file descriptor left.
+    accept_no_descriptors,
+    /// Accepts that failed otherwise; the next one is tried.
+    accept_errors,
+    /// Final responses put whole into the output.
+    responses,
+    /// Bytes received.
+    received_bytes,
+    /// Bytes sent.
+    sent_bytes,
+    /// Closed because the client asked for it.
+    closed_asked,
+    /// Closed because the client closed.
+    closed_peer,
+    /// Closed after a refusal (4xx or 5xx).
+    closed_refused,
+    /// Closed because a head was not complete in time.
+    closed_head_timeout,
+    /// Closed because a body came too slowly.
+    closed_body_timeout,
+    /// Closed because no request came in time.
+    closed_idle_timeout,
+    /// Reset because the client took nothing for too long.
+    closed_send_timeout,
+    /// Closed because the server was draining.
+    closed_drained,
+    /// Connections that ended by an error of the transport (a reset, usually).
+    closed_error,
+    /// Cut off, still busy, when the drain's deadline passed.
+    closed_drain_deadline,
+}
+
+impl Counters {
+    /// Counts a close that HTTP asked for, under its reason.
+    pub fn count_close(&self, close: Close) {
+        match close.why {
+            Reason::Asked => &self.closed_asked,
+            Reason::PeerClosed => &self.closed_peer,
+            Reason::Refused => &self.closed_refused,
+            Reason::HeadTimeout => &self.closed_head_timeout,
+            Reason::BodyTimeout => &self.closed_body_timeout,
+            Reason::IdleTimeout => &self.closed_idle_timeout,
+            Reason::Drained => &self.closed_drained,
+        }
+        .add(1);
+    }
+}

@@ -1,0 +1,182 @@
+//! System calls that every server needs, each wrapped once.
+
+use crate::Signal;
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+/// Turns the return value of a system call into a result.
+///
+/// # Errors
+/// `errno` where the value is negative.
+pub fn check(returned: libc::c_int) -> io::Result<libc::c_int> {
+    if returned < 0 { Err(io::Error::last_os_error()) } else { Ok(returned) }
+}
+
+fn clock_ns(clock: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid timespec that outlives the call.
+    let returned = unsafe { libc::clock_gettime(clock, &raw mut time) };
+    assert_eq!(returned, 0, "clock_gettime fails only for an unknown clock");
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
+    seconds * 1_000_000_000 + nanos
+}
+
+/// `CLOCK_MONOTONIC` in nanoseconds.
+#[must_use]
+pub fn monotonic_ns() -> u64 {
+    clock_ns(libc::CLOCK_MONOTONIC)
+}
+
+/// `CLOCK_REALTIME` in nanoseconds since 1970.
+#[must_use]
+pub fn realtime_ns() -> u64 {
+    clock_ns(libc::CLOCK_REALTIME)
+}
+
+/// Pins the calling thread to one CPU.
+///
+/// # Errors
+/// EINVAL where the CPU does not exist or this process may not use it.
+pub fn pin_to_cpu(cpu: usize) -> io::Result<()> {
+    // SAFETY: an all-zero cpu_set_t is the empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: CPU_SET bounds-checks `cpu` against the size of the set.
+    unsafe { libc::CPU_SET(cpu, &mut set) };
+    // SAFETY: `set` is valid for its size; 0 names the calling thread.
+    check(unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) }).map(drop)
+}
+
+fn server_signals() -> libc::sigset_t {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset initialises the whole set.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGUSR1] {
+        // SAFETY: the set was initialised above, and the signal number is valid.
+        unsafe { libc::sigaddset(set.as_mut_ptr(), signal) };
+    }
+    // SAFETY: sigemptyset initialised it.
+    unsafe { set.assume_init() }
+}
+
+/// Blocks the server's signals in this thread and those it will start.
+///
+/// # Errors
+/// Whatever `pthread_sigmask` returns.
+pub fn block_signals() -> io::Result<()> {
+    let set = server_signals();
+    // SAFETY: `set` is initialised; the old mask is not asked for.
+    let error =
+        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
+    if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
+}
+
+/// Sleeps until one of the server's signals arrives.
+///
+/// # Errors
+/// Whatever `sigwait` returns.
+pub fn wait_signal() -> io::Result<Signal> {
+    let set = server_signals();
+    let mut signal = 0;
+    // SAFETY: `set` is initialised and `signal` outlives the call.
+    let error = unsafe { libc::sigwait(&raw const set, &raw mut signal) };
+    match (error, signal) {
+        (0, libc::SIGUSR1) => Ok(Signal::Report),
+        (0, _) => Ok(Signal::Stop),
+        (error, _) => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+fn owned(fd: RawFd) -> OwnedFd {
+    // SAFETY: every caller passes a descriptor that the kernel has just returned to it alone.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// A non-blocking eventfd that stands at zero.
+///
+/// # Errors
+/// EMFILE or ENFILE.
+pub fn eventfd() -> io::Result<OwnedFd> {
+    // SAFETY: no pointers are passed.
+    check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) }).map(owned)
+}
+
+/// Adds one to an eventfd.
+///
+/// # Errors
+/// Whatever `write` returns.
+pub fn eventfd_signal(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let one = 1_u64.to_ne_bytes();
+    // SAFETY: `one` is 8 readable bytes.
+    let written = unsafe { libc::write(fd.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+    if written == 8 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Length of an integer option, in bytes.
+const INT_LEN: libc::socklen_t = 4;
+const _: () = assert!(size_of::<i32>() == 4);
+
+/// Sets an integer socket option.
+///
+/// # Errors
+/// Whatever `setsockopt` returns.
+pub fn set_option(fd: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::Result<()> {
+    // SAFETY: `value` is readable for the length that is passed.
+    check(unsafe {
+        libc::setsockopt(fd.as_raw_fd(), level, name, (&raw const value).cast(), INT_LEN)
+    })
+    .map(drop)
+}
+
+/// A non-blocking listening socket with SO_REUSEADDR and SO_REUSEPORT.
+///
+/// # Errors
+/// EADDRINUSE where another program listens there, EADDRNOTAVAIL where the address is not ours.
+pub fn listen(address: SocketAddr, backlog: u32) -> io::Result<OwnedFd> {
+    use std::os::fd::AsFd;
+    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: no pointers are passed.
+    let socket = owned(check(unsafe { libc::socket(family, kind, 0) })?);
+    set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+    set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+    bind(socket.as_fd(), address)?;
+    let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
+    // SAFETY: no pointers are passed.
+    check(unsafe { libc::listen(socket.as_raw_fd(), backlog) })?;
+    Ok(socket)
+}
+
+fn bind(socket: BorrowedFd<'_>, address: SocketAddr) -> io::Result<()> {
+    let length = |bytes: usize| libc::socklen_t::try_from(bytes).expect("a socket address fits");
+    match address {
+        SocketAddr::V4(v4) => {
+            let name = libc::sockaddr_in {
+                sin_family: libc::sa_family_t::try_from(libc::AF_INET).expect("2 fits"),
+                sin_port: v4.port().to_be(),
+                sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
+                sin_zero: [0; 8],
+            };
+            // SAFETY: `name` is readable for the length that is passed.
+            check(unsafe {
+                libc::bind(socket.as_raw_fd(), (&raw const name).cast(), length(size_of_val(&name)))
+            })
+        }
+        SocketAddr::V6(v6) => {
+            let name = libc::sockaddr_in6 {
+                sin6_family: libc::sa_family_t::try_from(libc::AF_INET6).expect("10 fits"),
+                sin6_port: v6.port().to_be(),
+                sin6_flowinfo: v6.flowinfo(),
+                sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
+                sin6_scope_id: v6.scope_id(),
+            };
+            // SAFETY: `name` is readable for the length that is passed.
+            check(unsafe {
+                libc::bind(socket.as_raw_fd(), (&raw const name).cast(), length(size_of_val(&name)))
+            })
+        }
+    }
+    .map(drop)
+}

@@ -1,0 +1,27 @@
+//! Sans-IO HTTP/1.1 on `httparse`: bytes in, bytes out; and the catalogue of responses.
+//!
+//! ```text
+//!   input bytes ──▶ Connection::advance ──▶ Sink (a server's output buffer, the stack's Outbox)
+//!   (kept by the      │        ▲
+//!    caller until     ▼        │
+//!    consumed)      parse ▶ route ▶ answer
+//! ```
+//!
+//! Any split of the input gives the same output. A [`Connection`] never asks the time, does no
+//! I/O and keeps no input: bytes it did not consume stay with the caller, who offers them again
+//! with more behind them. It allocates only for the body of a `POST /echo`.
+//!
+//! What it deliberately does not do: HTTP/2, TLS, content negotiation, ranges, compression.
+//!
+//! Entry point: [`Connection::advance`]. Sources: RFC 9110 (semantics), RFC 9112 (HTTP/1.1).
+#![forbid(unsafe_code)]
+
+mod connection;
+mod date;
+mod limits;
+mod sink;
+
+pub use connection::{Advance, Close, Closing, Connection, Reason};
+pub use date::{Date, Now};
+pub use limits::Limits;
+pub use sink::Sink;

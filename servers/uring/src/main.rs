@@ -1,0 +1,3 @@
+//! HTTP server on kernel TCP through raw io_uring.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! ARP, IPv4, ICMP, demultiplexing, connection table, timers and poll over any Queue.

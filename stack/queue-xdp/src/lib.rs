@@ -1,0 +1,1 @@
+//! Queue over AF_XDP, on raw system calls.

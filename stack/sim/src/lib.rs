@@ -1,0 +1,1 @@
+//! Deterministic network for tests: seeded links, virtual clock; implements Queue.
