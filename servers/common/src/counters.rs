@@ -38,6 +38,21 @@ macro_rules! counters {
     };
 }
 
+/// Counters that one server has besides [`Counters`].
+pub trait OwnCounters: std::fmt::Debug + Send + Sync {
+    /// Every count now, under the name of its JSON key.
+    fn values(&self) -> Vec<(&'static str, u64)>;
+}
+
+impl dyn OwnCounters + '_ {
+    /// Adds every count to `sums`, under its name.
+    pub fn add_to(&self, sums: &mut Details) {
+        for (name, value) in self.values() {
+            add(sums, name, value);
+        }
+    }
+}
+
 /// Adds `value` to the number that `sums` has under `name`.
 fn add(sums: &mut Details, name: &str, value: u64) {
     let before = sums.get(name).and_then(serde_json::Value::as_u64).unwrap_or(0);
@@ -45,7 +60,7 @@ fn add(sums: &mut Details, name: &str, value: u64) {
 }
 
 counters! {
-    /// Connections accepted.
+    /// Connections accepted and served; those refused are not among them.
     connections_accepted,
     /// Connections of those that are gone.
     connections_closed,
@@ -84,9 +99,10 @@ counters! {
 }
 
 impl Counters {
-    /// Counts a close that HTTP asked for, under its reason.
-    pub fn count_close(&self, close: Close) {
-        match close.why {
+    /// The counter of connections that HTTP closed for that reason.
+    #[must_use]
+    pub fn closed_because(&self, why: Reason) -> &Count {
+        match why {
             Reason::Asked => &self.closed_asked,
             Reason::PeerClosed => &self.closed_peer,
             Reason::Refused => &self.closed_refused,
@@ -95,6 +111,48 @@ impl Counters {
             Reason::IdleTimeout => &self.closed_idle_timeout,
             Reason::Drained => &self.closed_drained,
         }
-        .add(1);
+    }
+
+    /// Counts a close that HTTP asked for, under its reason.
+    pub fn count_close(&self, close: Close) {
+        self.closed_because(close.why).add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use server_http::Closing;
+
+    #[test]
+    fn threads_are_summed_by_name() {
+        let (first, second) = (Counters::default(), Counters::default());
+        first.responses.add(2);
+        second.responses.add(3);
+        second.sent_bytes.add(1);
+        let mut sums = Details::new();
+        first.add_to(&mut sums);
+        second.add_to(&mut sums);
+        assert_eq!(sums["responses"], 5);
+        assert_eq!(sums["sent_bytes"], 1);
+        assert_eq!(sums["connections_accepted"], 0);
+    }
+
+    #[test]
+    fn each_close_is_counted_under_its_reason() {
+        let counters = Counters::default();
+        let whys = [
+            (Reason::Asked, &counters.closed_asked),
+            (Reason::PeerClosed, &counters.closed_peer),
+            (Reason::Refused, &counters.closed_refused),
+            (Reason::HeadTimeout, &counters.closed_head_timeout),
+            (Reason::BodyTimeout, &counters.closed_body_timeout),
+            (Reason::IdleTimeout, &counters.closed_idle_timeout),
+            (Reason::Drained, &counters.closed_drained),
+        ];
+        for (why, count) in whys {
+            counters.count_close(Close { how: Closing::Fin, why });
+            assert_eq!(count.value(), 1, "{why:?}");
+        }
     }
 }

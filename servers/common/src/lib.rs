@@ -1,23 +1,39 @@
 //! What every server shares: flags, ready and exit lines, pinning, signals, clock, timers.
 //!
+//! A kernel server's `main` reads: [`Signals::block`], [`Flags`], [`Admission::within_open_files`],
+//! [`listeners()`], [`Workers::start`] (one pinned thread per CPU, each with a listener of its
+//! own), [`ready_line`], [`Workers::serve`] (obeys signals, drains, prints the exit line). What is
+//! spoken on a connection is a [`Protocol`]; its time-outs go into a [`TimerWheel`].
+//!
 //! What it deliberately does not do: know how bytes reach a server. Its [`sys`] module is the only
 //! one with `unsafe`.
+//!
+//! The tests that every server on kernel TCP must pass, and the harness that starts, asks and
+//! stops a server, are the package `server-testing` (`servers/testing`).
 #![deny(unsafe_code)]
 
+mod admission;
 mod clock;
 mod counters;
 mod cpus;
 mod events;
 mod flags;
+mod listeners;
+mod protocol;
 mod shutdown;
 #[expect(unsafe_code, reason = "the system calls of this crate, each wrapped once")]
 pub mod sys;
 mod wheel;
+mod workers;
 
+pub use admission::{Admission, is_out_of_descriptors};
 pub use clock::Clock;
-pub use counters::{Count, Counters};
+pub use counters::{Count, Counters, OwnCounters};
 pub use cpus::CpuList;
 pub use events::{Details, exit_line, ready_line, report_line};
 pub use flags::{Flags, LimitFlags, Service, Wait, WaitFlags};
+pub use listeners::listeners;
+pub use protocol::{Echo, Protocol};
 pub use shutdown::{Shutdown, Signal, Signals};
 pub use wheel::TimerWheel;
+pub use workers::{Worker, Workers, thread_count, thread_details};

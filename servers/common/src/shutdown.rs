@@ -80,3 +80,31 @@ impl Shutdown {
         self.0.event.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::io::Read;
+
+    /// What a thread would read from the event: the count, or `WouldBlock`.
+    fn peek(shutdown: &Shutdown) -> io::Result<u64> {
+        let mut count = [0; 8];
+        let event = shutdown.event().try_clone_to_owned()?;
+        File::from(event).read_exact(&mut count)?;
+        Ok(u64::from_ne_bytes(count))
+    }
+
+    #[test]
+    fn the_event_is_readable_from_the_request_on() {
+        let shutdown = Shutdown::new().expect("a descriptor is free");
+        let other = shutdown.clone();
+        assert!(!other.is_requested());
+        let before = peek(&other).expect_err("nothing to read yet");
+        assert_eq!(before.kind(), io::ErrorKind::WouldBlock);
+        shutdown.request().expect("an eventfd takes 2^64 - 2 requests");
+        shutdown.request().expect("a second request changes nothing");
+        assert!(other.is_requested());
+        assert_eq!(peek(&other).expect("readable"), 2);
+    }
+}

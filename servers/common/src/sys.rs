@@ -4,7 +4,7 @@ use crate::Signal;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// Turns the return value of a system call into a result.
 ///
@@ -89,6 +89,29 @@ pub fn wait_signal() -> io::Result<Signal> {
     }
 }
 
+/// Sends SIGTERM to this process, as its user would: the thread in [`wait_signal`] takes it.
+pub(crate) fn stop_own_process() {
+    // SAFETY: no pointers are passed.
+    let pid = unsafe { libc::getpid() };
+    // SAFETY: no pointers are passed.
+    let returned = unsafe { libc::kill(pid, libc::SIGTERM) };
+    assert_eq!(returned, 0, "a process may signal itself");
+}
+
+/// Raises the soft limit on open files to the hard limit and returns it.
+///
+/// # Errors
+/// Whatever `getrlimit` or `setrlimit` returns.
+pub fn raise_open_files() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid rlimit that outlives the call.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: `limit` is a valid rlimit that outlives the call.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })?;
+    Ok(limit.rlim_cur)
+}
+
 fn owned(fd: RawFd) -> OwnedFd {
     // SAFETY: every caller passes a descriptor that the kernel has just returned to it alone.
     unsafe { OwnedFd::from_raw_fd(fd) }
@@ -130,17 +153,31 @@ pub fn set_option(fd: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::
     .map(drop)
 }
 
-/// A non-blocking listening socket with SO_REUSEADDR and SO_REUSEPORT.
-///
-/// # Errors
-/// EADDRINUSE where another program listens there, EADDRNOTAVAIL where the address is not ours.
-pub fn listen(address: SocketAddr, backlog: u32) -> io::Result<OwnedFd> {
-    use std::os::fd::AsFd;
+fn stream_socket(address: SocketAddr) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: no pointers are passed.
     let socket = owned(check(unsafe { libc::socket(family, kind, 0) })?);
     set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+    Ok(socket)
+}
+
+/// A socket bound to `address` without SO_REUSEPORT: proof that nobody listens there.
+///
+/// # Errors
+/// EADDRINUSE where somebody does, EADDRNOTAVAIL where the address is not ours.
+pub fn bind_alone(address: SocketAddr) -> io::Result<OwnedFd> {
+    let socket = stream_socket(address)?;
+    bind(socket.as_fd(), address)?;
+    Ok(socket)
+}
+
+/// A non-blocking listening socket with SO_REUSEADDR and SO_REUSEPORT.
+///
+/// # Errors
+/// EADDRINUSE where another program listens there, EADDRNOTAVAIL where the address is not ours.
+pub fn listen(address: SocketAddr, backlog: u32) -> io::Result<OwnedFd> {
+    let socket = stream_socket(address)?;
     set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
     bind(socket.as_fd(), address)?;
     let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
@@ -179,4 +216,63 @@ fn bind(socket: BorrowedFd<'_>, address: SocketAddr) -> io::Result<()> {
         }
     }
     .map(drop)
+}
+
+/// Gives up everything that a process may regain or pass on: every capability of this thread and
+/// of those it will start, the way to new ones (`no_new_privs`), and, where `user` names one, the
+/// identity of the process.
+///
+/// Call it when everything privileged is open, before any other thread exists: capabilities belong
+/// to threads. A process without privileges may call it too.
+///
+/// # Errors
+/// A sentence that says which step failed.
+pub fn drop_privileges(user: Option<u32>) -> Result<(), String> {
+    let failed = |step: &str| {
+        let error = io::Error::last_os_error();
+        format!("privileges cannot be dropped: {step}: {error}")
+    };
+    // SAFETY: no pointers are passed.
+    if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
+        return Err(failed("PR_SET_NO_NEW_PRIVS"));
+    }
+    if let Some(user) = user {
+        become_user(user).map_err(|step| failed(step))?;
+    }
+    drop_capabilities().map_err(|step| failed(step))
+}
+
+/// Takes the user and group of that number, with no other groups.
+fn become_user(user: u32) -> Result<(), &'static str> {
+    // SAFETY: a list of no groups is not read.
+    if unsafe { libc::setgroups(0, std::ptr::null()) } != 0 {
+        return Err("setgroups (CAP_SETGID is needed for --user)");
+    }
+    // SAFETY: no pointers are passed.
+    if unsafe { libc::setresgid(user, user, user) } != 0 {
+        return Err("setresgid (CAP_SETGID is needed for --user)");
+    }
+    // SAFETY: no pointers are passed.
+    if unsafe { libc::setresuid(user, user, user) } != 0 {
+        return Err("setresuid (CAP_SETUID is needed for --user)");
+    }
+    Ok(())
+}
+
+/// The header of `capset(2)`; pid 0 names the calling thread.
+#[repr(C)]
+struct CapHeader {
+    version: u32,
+    pid: i32,
+}
+const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+
+fn drop_capabilities() -> Result<(), &'static str> {
+    let header = CapHeader { version: CAPABILITY_VERSION_3, pid: 0 };
+    // Effective, permitted and inheritable, twice 32 bits each.
+    let none = [0_u32; 6];
+    // SAFETY: the header is of the version that it names, and that version reads six words. An
+    // empty permitted set empties the ambient set as well.
+    let returned = unsafe { libc::syscall(libc::SYS_capset, &raw const header, &raw const none) };
+    if returned == 0 { Ok(()) } else { Err("capset") }
 }

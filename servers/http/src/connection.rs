@@ -1,73 +1,166 @@
-//! One connection.
+//! One connection: a head, perhaps a body, an answer, and again.
+//!
+//! ```text
+//!     ┌─────────────────────────────── answered ────────┐
+//!     ▼                                                 │
+//!   Idle ──▶ Head ──────▶ Body ──────────────▶ Answer ──┴──▶ Ended
+//!     │        │  no body                      ▲    │
+//!     └────────┴───────────────────────────────┘    │
+//!                           ▲                       │
+//!                           └───────────────────────┘
+//!                           answered before the body (RFC 9110 §10.1.1)
+//! ```
 
-use crate::{Limits, Now, Sink};
+use crate::body::Body;
+use crate::catalogue::{Answer, Content, Message, PLAINTEXT, pattern_from};
+use crate::framing::Framing;
+use crate::head::{self, Persistence, Request};
+use crate::response::{self, CONTINUE, HEAD_MAX, Head};
+use crate::scan::Scan;
+use crate::{Advance, Close, Limits, Now, Reason, Sink, Status};
+use core::time::Duration;
 
-/// Why a connection is being closed: the name under which a server counts it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// The client asked for it (`connection: close`, HTTP/1.0), and was answered.
-    Asked,
-    /// The client closed its side and everything was answered.
-    PeerClosed,
-    /// A 4xx or 5xx that ends the connection was sent.
-    Refused,
-    /// The head was not complete in time; 408 was sent.
-    HeadTimeout,
-    /// The body came too slowly; 408 was sent.
-    BodyTimeout,
-    /// No request came in time.
-    IdleTimeout,
-    /// The server is draining.
-    Drained,
-}
-
-/// How to close, once all output has been flushed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Closing {
-    /// Send a FIN and be done with it.
-    Fin,
-    /// Send a FIN, read and drop up to `linger_bytes` for up to `linger_timeout`, then close, so
-    /// that a client that still sends receives the refusal (RFC 9112 §9.6).
-    Linger,
-}
-
-/// The end of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Close {
-    /// How.
-    pub how: Closing,
-    /// Why.
-    pub why: Reason,
-}
-
-/// What one call of [`Connection::advance`] did and what it waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub struct Advance {
-    /// Bytes at the front of the input that are done with.
-    pub consumed: usize,
-    /// Final responses whose last byte was put during this call.
-    pub responses: u32,
-    /// Output space is what it waits for: call again when the sink has more, with the same input.
-    /// Otherwise it waits for more input.
-    pub blocked_on_output: bool,
-    /// Call again at this monotonic time in nanoseconds if nothing else happens before.
-    pub wake_at_ns: u64,
-    /// Close once the output is flushed; do not call again.
-    pub close: Option<Close>,
-}
+/// A body's memory of more bytes than this is given back when its answer was sent, so that a
+/// connection that once echoed something long does not hold it while it idles.
+const RETAINED_BODY_BYTES: usize = 1024;
 
 /// HTTP/1.1 on one connection: any split of the input gives the same output.
+///
+/// The one exception is the interim `100 Continue`, which is due only while the body has not
+/// begun to arrive.
 #[derive(Debug)]
 pub struct Connection {
-    _limits: &'static Limits,
+    limits: &'static Limits,
+    phase: Phase,
+    /// When the phase's clock was started: the idle time, the head's or the body's.
+    since_ns: u64,
+    /// The body of a `POST /echo`, taken so far or being sent.
+    body: Vec<u8>,
+    draining: bool,
+}
+
+/// What the next byte of input is, or what comes before it is looked at.
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// Between requests.
+    Idle,
+    /// Inside a head, or the empty lines before it.
+    Head(PartialHead),
+    /// Inside a body.
+    Body(Exchange),
+    /// An answer is due, or partly put.
+    Answer(Exchange),
+    /// The connection is over.
+    Ended(Close),
+}
+
+/// A head that has not arrived whole.
+#[derive(Clone, Copy, Debug, Default)]
+struct PartialHead {
+    scan: Scan,
+    empty_lines: usize,
+    /// The first byte of the request line is there: the head's clock runs, not the idle one.
+    begun: bool,
+}
+
+/// A request whose head was accepted, or a refusal.
+#[derive(Clone, Copy, Debug)]
+struct Exchange {
+    answer: Answer,
+    persistence: Persistence,
+    body: Body,
+    /// The client waits for 100 before it sends the body.
+    continue_due: bool,
+    /// The head of the answer was put.
+    answer_begun: bool,
+    /// The answer was put whole, before the body was taken.
+    answered: bool,
+    /// Bytes of the answer's content that were put.
+    sent: usize,
+    /// The connection ends with this answer.
+    closing: Option<Reason>,
+}
+
+impl Exchange {
+    fn new(request: &Request, limits: &Limits) -> Self {
+        let mut closing = (request.persistence == Persistence::Close).then_some(Reason::Asked);
+        if request.answer.status.closes() {
+            closing = Some(Reason::Refused);
+        }
+        Self {
+            answer: request.answer,
+            persistence: request.persistence,
+            body: Body::new(request.framing, limits),
+            continue_due: request.expects_continue,
+            answer_begun: false,
+            answered: false,
+            sent: 0,
+            closing,
+        }
+    }
+
+    /// An answer that ends the connection, whatever else was going on.
+    const fn refusal(status: Status, why: Reason) -> Self {
+        Self {
+            answer: Answer::empty(status),
+            persistence: Persistence::Close,
+            body: Body::Length { total: 0, taken: 0 },
+            continue_due: false,
+            answer_begun: false,
+            answered: false,
+            sent: 0,
+            closing: Some(why),
+        }
+    }
+
+    /// Whether the answer goes out before the body comes in.
+    ///
+    /// Where the answer ends the connection, the body does not matter. Where the client holds the
+    /// body back until it hears something, it must hear the final status at once if that is known
+    /// (RFC 9110 §10.1.1). Otherwise the body comes first, so that a request with a malformed body
+    /// gets one answer, not two.
+    fn is_answered_first(&self) -> bool {
+        let refused = self.closing == Some(Reason::Refused);
+        refused || (self.continue_due && self.answer.content != Content::Echo)
+    }
+}
+
+/// One call of [`Connection::advance`]: what it was given and what it has done.
+struct Turn<'a, S> {
+    now: &'a Now,
+    input: &'a [u8],
+    output: &'a mut S,
+    consumed: usize,
+    responses: u32,
+}
+
+impl<'a, S> Turn<'a, S> {
+    /// The input that is not done with.
+    fn rest(&self) -> &'a [u8] {
+        &self.input[self.consumed..]
+    }
+
+    fn done(&self, blocked_on_output: bool, wake_at_ns: u64, close: Option<Close>) -> Advance {
+        let Self { consumed, responses, .. } = *self;
+        Advance { consumed, responses, blocked_on_output, wake_at_ns, close }
+    }
+}
+
+/// What follows a step.
+enum Step {
+    /// The next step, at once.
+    Again,
+    /// More input.
+    NeedInput,
+    /// More space, or less backlog.
+    NeedSpace,
 }
 
 impl Connection {
     /// A connection accepted at `now_ns`, bounded by `limits`.
     #[must_use]
-    pub fn new(limits: &'static Limits, _now_ns: u64) -> Self {
-        Self { _limits: limits }
+    pub fn new(limits: &'static Limits, now_ns: u64) -> Self {
+        Self { limits, phase: Phase::Idle, since_ns: now_ns, body: Vec::new(), draining: false }
     }
 
     /// Reads what it can of `input`, answers into `output`.
@@ -75,17 +168,327 @@ impl Connection {
     /// `input` is everything received and not yet consumed; `eof` says that no more will follow
     /// it. Bytes not consumed must be offered again, with more behind them. Call it when input
     /// arrived, when space was made after `blocked_on_output`, and at `wake_at_ns`.
+    ///
+    /// A sink whose space reaches 512 bytes now and then suffices for every answer.
     pub fn advance(
         &mut self,
-        _now: &Now,
-        _input: &[u8],
-        _eof: bool,
-        _output: &mut impl Sink,
+        now: &Now,
+        input: &[u8],
+        eof: bool,
+        output: &mut impl Sink,
     ) -> Advance {
-        Advance { consumed: 0, responses: 0, blocked_on_output: false, wake_at_ns: 0, close: None }
+        let mut turn = Turn { now, input, output, consumed: 0, responses: 0 };
+        loop {
+            let step = match self.phase {
+                Phase::Idle => self.read_first(&mut turn),
+                Phase::Head(partial) => self.read_head(partial, &mut turn),
+                Phase::Body(exchange) => self.read_body(exchange, &mut turn),
+                Phase::Answer(mut exchange) => self.put_answer(&mut exchange, &mut turn),
+                Phase::Ended(close) => {
+                    // RFC 9112 §9.6: what follows the last request is not processed.
+                    turn.consumed = input.len();
+                    return turn.done(false, Advance::NEVER, Some(close));
+                }
+            };
+            match step {
+                Step::Again => {}
+                Step::NeedSpace => return turn.done(true, Advance::NEVER, None),
+                // RFC 9112 §8: an incomplete request is dropped without an answer.
+                Step::NeedInput if eof => self.end(Close::silent(Reason::PeerClosed)),
+                Step::NeedInput => {
+                    let deadline_ns = self.deadline_ns();
+                    if now.monotonic_ns < deadline_ns {
+                        return turn.done(false, deadline_ns, None);
+                    }
+                    self.time_out();
+                }
+            }
+        }
     }
 
     /// Asks for an early end: the response in flight is the last and says `connection: close`.
     /// Call [`advance`](Self::advance) afterwards; an idle connection closes in that call.
-    pub fn drain(&mut self) {}
+    pub fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Takes the way of nearly every request, whose head is there whole and in order; any other
+    /// is left to [`read_head`](Self::read_head).
+    fn read_first<S: Sink>(&mut self, turn: &mut Turn<'_, S>) -> Step {
+        let input = turn.rest();
+        match input {
+            [] if self.draining => {
+                self.end(Close::silent(Reason::Drained));
+                return Step::Again;
+            }
+            [] => return Step::NeedInput,
+            [b'\r', ..] => {}
+            _ if self.holds_back(turn) => return Step::NeedSpace,
+            _ => {
+                if let Some((length, request)) = head::judge_at_once(input, self.limits) {
+                    turn.consumed += length;
+                    return self.begin_exchange(&request, turn);
+                }
+            }
+        }
+        self.phase = Phase::Head(PartialHead::default());
+        Step::Again
+    }
+
+    /// Whether requests wait: a client that does not take its answers gets no more of them.
+    fn holds_back<S: Sink>(&self, turn: &Turn<'_, S>) -> bool {
+        turn.output.backlog() >= self.limits.output_bytes.max(1)
+    }
+
+    fn read_head<S: Sink>(&mut self, mut partial: PartialHead, turn: &mut Turn<'_, S>) -> Step {
+        // RFC 9112 §2.2: empty lines before a request line are ignored, here up to a bound.
+        while !partial.begun && turn.rest().starts_with(b"\r\n") {
+            turn.consumed += 2;
+            partial.empty_lines += 1;
+            self.phase = Phase::Head(partial);
+            if partial.empty_lines > self.limits.empty_lines {
+                return self.refuse(Status::BadRequest);
+            }
+        }
+        let input = turn.rest();
+        if !partial.begun && matches!(input, [] | [b'\r']) {
+            if self.draining {
+                self.end(Close::silent(Reason::Drained));
+                return Step::Again;
+            }
+            return Step::NeedInput;
+        }
+        if self.holds_back(turn) {
+            return Step::NeedSpace;
+        }
+        if !partial.begun {
+            partial.begun = true;
+            self.since_ns = turn.now.monotonic_ns;
+        }
+        let refusal = match partial.scan.find_end(input, self.limits) {
+            Ok(Some(length)) => match head::judge(&input[..length], self.limits) {
+                Ok(request) => {
+                    turn.consumed += length;
+                    return self.begin_exchange(&request, turn);
+                }
+                Err(status) => partial.scan.first_error(input, self.limits, status),
+            },
+            Ok(None) => {
+                self.phase = Phase::Head(partial);
+                return Step::NeedInput;
+            }
+            Err(status) => status,
+        };
+        self.refuse(refusal)
+    }
+
+    fn begin_exchange<S: Sink>(&mut self, request: &Request, turn: &mut Turn<'_, S>) -> Step {
+        let mut exchange = Exchange::new(request, self.limits);
+        if exchange.body.is_done() || exchange.is_answered_first() {
+            return self.put_answer(&mut exchange, turn);
+        }
+        if exchange.answer.content == Content::Echo
+            && let Framing::Length(length) = request.framing
+            && let Some(step) = self.echo_at_once(exchange, length, turn)
+        {
+            return step;
+        }
+        self.since_ns = turn.now.monotonic_ns;
+        self.phase = Phase::Body(exchange);
+        Step::Again
+    }
+
+    /// Echoes a body that is there whole straight from the input, if the output takes it whole.
+    fn echo_at_once<S: Sink>(
+        &mut self,
+        mut exchange: Exchange,
+        length: u64,
+        turn: &mut Turn<'_, S>,
+    ) -> Option<Step> {
+        let length = usize::try_from(length).ok()?;
+        let content = turn.rest().get(..length)?;
+        if turn.output.space() < HEAD_MAX.saturating_add(length) {
+            return None;
+        }
+        exchange.body = Body::new(Framing::None, self.limits);
+        if !self.put_head(&mut exchange, length, turn) {
+            return None;
+        }
+        turn.output.put(content);
+        turn.consumed += length;
+        Some(self.finish(&exchange, turn))
+    }
+
+    fn read_body<S: Sink>(&mut self, mut exchange: Exchange, turn: &mut Turn<'_, S>) -> Step {
+        let input = turn.rest();
+        // RFC 9110 §10.1.1: 100 may be left out once content has begun to arrive.
+        if exchange.continue_due && input.is_empty() {
+            if turn.output.space() < CONTINUE.len() {
+                return Step::NeedSpace;
+            }
+            turn.output.put(CONTINUE);
+        }
+        exchange.continue_due = false;
+
+        let echoes = exchange.answer.content == Content::Echo;
+        let store = echoes.then_some(&mut self.body);
+        match exchange.body.take(input, store, self.limits) {
+            Ok(consumed) => turn.consumed += consumed,
+            Err(_) if exchange.answered => {
+                self.end(Close::after_answer(Reason::Refused));
+                return Step::Again;
+            }
+            Err(status) => return self.refuse(status),
+        }
+        if !exchange.body.is_done() {
+            self.phase = Phase::Body(exchange);
+            return Step::NeedInput;
+        }
+        self.phase = if exchange.answered {
+            self.since_ns = turn.now.monotonic_ns;
+            Phase::Idle
+        } else {
+            Phase::Answer(exchange)
+        };
+        Step::Again
+    }
+
+    fn put_answer<S: Sink>(&mut self, exchange: &mut Exchange, turn: &mut Turn<'_, S>) -> Step {
+        let answer = exchange.answer;
+        let content_length = match answer.content {
+            Content::Empty | Content::Allow(_) => 0,
+            Content::Plaintext => PLAINTEXT.len(),
+            Content::Json => Message::HELLO_JSON_LEN,
+            Content::Bytes(length) => length as usize,
+            Content::Echo => self.body.len(),
+        };
+        if !exchange.answer_begun {
+            if !self.put_head(exchange, content_length, turn) {
+                self.phase = Phase::Answer(*exchange);
+                return Step::NeedSpace;
+            }
+            if answer.head_only || response::is_content_with_head(answer.content) {
+                exchange.sent = content_length;
+            }
+        }
+        while exchange.sent < content_length {
+            let space = turn.output.space();
+            if space == 0 {
+                self.phase = Phase::Answer(*exchange);
+                return Step::NeedSpace;
+            }
+            let rest = match answer.content {
+                Content::Echo => &self.body[exchange.sent..],
+                _ => pattern_from(exchange.sent),
+            };
+            let length = rest.len().min(space).min(content_length - exchange.sent);
+            turn.output.put(&rest[..length]);
+            exchange.sent += length;
+        }
+        self.finish(exchange, turn)
+    }
+
+    /// Puts the head of the answer, if there is space for all of it.
+    fn put_head<S: Sink>(
+        &self,
+        exchange: &mut Exchange,
+        content_length: usize,
+        turn: &mut Turn<'_, S>,
+    ) -> bool {
+        if self.draining && exchange.closing.is_none() {
+            exchange.closing = Some(Reason::Drained);
+        }
+        let persistence = match exchange.closing {
+            Some(_) => Persistence::Close,
+            None => exchange.persistence,
+        };
+        let date = &turn.now.date;
+        let head = Head::compose(&exchange.answer, persistence, content_length, date);
+        let space = turn.output.space() >= head.as_bytes().len();
+        if space {
+            turn.output.put(head.as_bytes());
+            exchange.answer_begun = true;
+        }
+        space
+    }
+
+    /// The answer was put whole: what comes next.
+    fn finish<S: Sink>(&mut self, exchange: &Exchange, turn: &mut Turn<'_, S>) -> Step {
+        turn.responses += 1;
+        self.release_body();
+        self.since_ns = turn.now.monotonic_ns;
+        self.phase = match exchange.closing {
+            Some(why) => Phase::Ended(Close::after_answer(why)),
+            None if exchange.body.is_done() => Phase::Idle,
+            None => Phase::Body(Exchange { answered: true, continue_due: false, ..*exchange }),
+        };
+        Step::Again
+    }
+
+    /// Answers with `status`, and nothing after it.
+    #[cold]
+    fn refuse(&mut self, status: Status) -> Step {
+        self.release_body();
+        self.phase = Phase::Answer(Exchange::refusal(status, Reason::Refused));
+        Step::Again
+    }
+
+    fn end(&mut self, close: Close) {
+        self.release_body();
+        self.phase = Phase::Ended(close);
+    }
+
+    fn release_body(&mut self) {
+        self.body.clear();
+        if self.body.capacity() > RETAINED_BODY_BYTES {
+            self.body.shrink_to(RETAINED_BODY_BYTES);
+        }
+    }
+
+    /// When the client has waited for too long with what comes next.
+    fn deadline_ns(&self) -> u64 {
+        let wait_ns = match self.phase {
+            Phase::Idle | Phase::Head(PartialHead { begun: false, .. }) => {
+                nanos(self.limits.idle_timeout)
+            }
+            Phase::Head(_) => nanos(self.limits.head_timeout),
+            Phase::Body(exchange) => self.body_wait_ns(exchange.body.taken_bytes()),
+            Phase::Answer(_) | Phase::Ended(_) => return Advance::NEVER,
+        };
+        self.since_ns.saturating_add(wait_ns)
+    }
+
+    /// From the start of a body to the time when `taken_bytes` are too few: after the grace, once
+    /// the average is below the rate.
+    fn body_wait_ns(&self, taken_bytes: u64) -> u64 {
+        let rate = self.limits.body_rate_bytes_per_s;
+        let earned_ns = taken_bytes.saturating_mul(1_000_000_000).checked_div(rate);
+        earned_ns.unwrap_or(u64::MAX).max(nanos(self.limits.body_grace))
+    }
+
+    /// RFC 9110 §15.5.9: 408 for a request that was begun; an idle connection just ends.
+    #[cold]
+    fn time_out(&mut self) {
+        self.release_body();
+        self.phase = match self.phase {
+            Phase::Idle | Phase::Head(PartialHead { begun: false, .. }) => {
+                Phase::Ended(Close::silent(Reason::IdleTimeout))
+            }
+            Phase::Head(_) => {
+                Phase::Answer(Exchange::refusal(Status::RequestTimeout, Reason::HeadTimeout))
+            }
+            Phase::Body(Exchange { answered: true, .. }) => {
+                Phase::Ended(Close::after_answer(Reason::BodyTimeout))
+            }
+            Phase::Body(_) => {
+                Phase::Answer(Exchange::refusal(Status::RequestTimeout, Reason::BodyTimeout))
+            }
+            ended @ (Phase::Answer(_) | Phase::Ended(_)) => ended,
+        };
+    }
+}
+
+/// A time-out of more than five centuries is none.
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

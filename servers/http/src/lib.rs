@@ -16,12 +16,28 @@
 //! Entry point: [`Connection::advance`]. Sources: RFC 9110 (semantics), RFC 9112 (HTTP/1.1).
 #![forbid(unsafe_code)]
 
+mod body;
+pub mod catalogue;
+mod chunked;
 mod connection;
 mod date;
+mod framing;
+mod head;
+mod host;
 mod limits;
+mod outcome;
+mod response;
+mod scan;
 mod sink;
+mod status;
+mod target;
+mod token;
 
-pub use connection::{Advance, Close, Closing, Connection, Reason};
+pub use catalogue::Method;
+pub use connection::Connection;
 pub use date::{Date, Now};
+pub use host::is_valid_host;
 pub use limits::Limits;
+pub use outcome::{Advance, Close, Closing, Reason};
 pub use sink::Sink;
+pub use status::Status;

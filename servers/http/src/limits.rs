@@ -15,7 +15,8 @@ pub struct Limits {
     pub empty_lines: usize,
     /// Longest request body; beyond it 413.
     pub body_bytes: usize,
-    /// Most bytes spent on chunk sizes, extensions and trailers of one body; beyond it 400.
+    /// Most bytes spent on chunk sizes, extensions and line ends of one body beyond one for each
+    /// byte of its data, and on its trailer section; beyond it 400.
     pub chunk_overhead_bytes: usize,
     /// Output waiting for the client beyond which no further request is read.
     pub output_bytes: usize,
