@@ -1,3 +1,80 @@
 //! HTTP server on kernel TCP through raw epoll.
+//!
+//! ```text
+//!   epoll_wait ─▶ recv into the thread's input buffer
+//!                   │  Protocol::advance reads it in place
+//!                   ▼
+//!                 the thread's output buffer ─▶ send
+//! ```
+//!
+//! One thread per CPU, each with its own SO_REUSEPORT listener, epoll instance and connections:
+//! threads share nothing but the count of connections. Only what HTTP leaves unconsumed and what
+//! the kernel refuses is kept with a connection.
+//!
+//! What it deliberately does not do: TLS, sendfile, worker processes, moving connections between
+//! threads.
+#![deny(unsafe_code)]
 
-fn main() {}
+mod buffers;
+mod connection;
+mod slab;
+#[expect(unsafe_code, reason = "the system calls of this server, each wrapped once")]
+mod sys;
+mod worker;
+
+use clap::Parser;
+use server_common::{
+    Admission, Details, Flags, Signals, WaitFlags, Workers, listeners, ready_line, thread_count,
+    thread_details,
+};
+use std::process::ExitCode;
+use std::time::Duration;
+use worker::{Setup, Worker};
+
+/// The mode's name, in flags, lines and reports.
+const MODE: &str = "epoll";
+
+/// HTTP server on kernel TCP through raw epoll
+#[derive(Parser)]
+#[command(name = "server-epoll", version)]
+struct Command {
+    #[command(flatten)]
+    flags: Flags,
+    #[command(flatten)]
+    wait: WaitFlags,
+}
+
+fn main() -> ExitCode {
+    match serve(&Command::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => {
+            eprintln!("server-{MODE}: {sentence}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(Command { flags, wait }: &Command) -> Result<(), String> {
+    let signals = Signals::block().map_err(|error| format!("signals: {error}"))?;
+    let cpus = flags.cpus.as_ref();
+    let threads = thread_count(cpus);
+    let setup = Setup {
+        service: flags.service,
+        limits: flags.limits.limits()?,
+        wait: wait.wait,
+        admission: Admission::within_open_files(flags.max_connections, threads)?,
+        drain_timeout: Duration::from_secs(flags.drain_timeout),
+    };
+    let mut details = thread_details(cpus);
+    details.insert("wait".to_owned(), wait.wait.name().into());
+    details.insert("service".to_owned(), flags.service.name().into());
+    details.insert("max_connections".to_owned(), setup.admission.most().into());
+    let (address, sockets) = listeners(flags.listen, flags.backlog, threads)?;
+    let workers = Workers::start(cpus, sockets, move |listener, own| {
+        let mut worker = Worker::new(setup.clone(), listener, &own.shutdown, own.counters.clone())?;
+        own.ready(Details::new());
+        worker.run(&own.shutdown)
+    })?;
+    ready_line(MODE, address, details).map_err(|error| format!("standard output: {error}"))?;
+    workers.serve(MODE, &signals)
+}

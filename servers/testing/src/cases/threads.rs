@@ -1,0 +1,44 @@
+//! Several threads, and how they wait.
+
+use crate::{Client, Server};
+
+/// One port and one bound for all threads; each connection is served by the thread that the
+/// kernel chose, and the counters are summed.
+pub fn threads_share_one_port_and_one_bound(binary: &str) {
+    const MOST: usize = 40;
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from).min(2);
+    let list = if cpus == 2 { "0,1" } else { "0" };
+    let most = MOST.to_string();
+    let mut server = Server::start(binary, &["--cpus", list, "--max-connections", &most]);
+    assert_eq!(server.ready["threads"], cpus);
+    let mut clients: Vec<Client> = (0..MOST).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("/plaintext").status, 200);
+    }
+    let mut refused = server.connect();
+    server.wait_for("connections_refused", 1);
+    // A FIN or a reset.
+    assert_eq!(refused.rest().unwrap_or_default(), b"");
+    drop(clients);
+    let counters = server.stop();
+    assert_eq!(counters["connections_accepted"], MOST);
+    assert_eq!(counters["responses"], MOST);
+}
+
+/// For servers with `--wait spin`: the same service, the core burnt, and the drain is obeyed.
+pub fn a_spinning_server_answers(binary: &str) {
+    let server = Server::start(binary, &["--wait", "spin", "--idle-timeout", "200"]);
+    assert_eq!(server.ready["wait"], "spin");
+    let before_ns = server.cpu_ns();
+    let mut client = server.connect();
+    for _ in 0..100 {
+        assert_eq!(client.get("/plaintext").status, 200);
+    }
+    // The time-out is met without anything else to wake the thread.
+    client.expect_fin();
+    assert!(server.cpu_ns() - before_ns > 50_000_000, "200 ms of waiting burn the core");
+    drop(client);
+    let counters = server.stop();
+    assert_eq!(counters["closed_idle_timeout"], 1);
+    assert_eq!(counters["responses"], 100);
+}
