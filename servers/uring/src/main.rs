@@ -1,3 +1,107 @@
-//! HTTP server on kernel TCP through raw io_uring.
+//! HTTP server on kernel TCP through raw io_uring: one ring per thread, one thread per CPU.
+//!
+//! ```text
+//!   listener ─ multishot accept ──▶ ┌────────────┐
+//!   sockets ── multishot receive ─▶ │ completion │──▶ Connection ──▶ server-http
+//!              into provided        │   queue    │        │
+//!              buffers              └────────────┘        ▼
+//!   sockets ◀─ send ◀── submission queue ◀─────── pooled buffer
+//! ```
+//!
+//! One system call both submits a batch of answers and waits for the next completions.
+//! What it deliberately does not do: zero-copy send and receive, SQPOLL (a second core per thread),
+//! registered files, NAPI busy-polling.
+//!
+//! Entry points: [`worker`] for the loop, [`connection`] for what happens on one, [`ring`] for
+//! io_uring and all that is `unsafe` about it.
+#![deny(unsafe_code)]
 
-fn main() {}
+mod connection;
+mod counters;
+mod output;
+#[expect(
+    unsafe_code,
+    reason = "io_uring: memory shared with the kernel; invariants in ring/mod.rs"
+)]
+mod ring;
+#[expect(unsafe_code, reason = "one system call")]
+mod sys;
+mod table;
+mod timers;
+mod worker;
+
+use clap::Parser;
+use ring::{Asked, Receive, Taskrun};
+use server_common::{
+    Admission, Flags, Signals, WaitFlags, Workers, listeners, ready_line, thread_count,
+    thread_details,
+};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use worker::{Config, Shared, UringWorker};
+
+/// This server's name.
+const MODE: &str = "uring";
+
+/// HTTP server on kernel TCP through raw io_uring
+#[derive(Parser, Debug)]
+#[command(name = "server-uring", version)]
+struct Arguments {
+    #[command(flatten)]
+    common: Flags,
+    #[command(flatten)]
+    wait: WaitFlags,
+    /// When the kernel completes operations; where it cannot do so, the next of the list
+    #[arg(long, value_enum, default_value_t = Taskrun::Defer)]
+    taskrun: Taskrun,
+    /// How bytes are received; where the kernel has no multishot, single
+    #[arg(long, value_enum, default_value_t = Receive::Multishot)]
+    receive: Receive,
+}
+
+fn main() -> ExitCode {
+    match serve(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("server-uring: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(arguments: &Arguments) -> Result<(), String> {
+    let common = &arguments.common;
+    let cpus = common.cpus.as_ref();
+    let signals =
+        Signals::block().map_err(|error| format!("signals cannot be blocked: {error}"))?;
+    let admission = Admission::within_open_files(common.max_connections, thread_count(cpus))?;
+    let config = Config {
+        asked: Asked { taskrun: arguments.taskrun, receive: arguments.receive },
+        wait: arguments.wait.wait,
+        service: common.service,
+        limits: common.limits.limits()?,
+        admission: admission.clone(),
+        drain_timeout: Duration::from_secs(common.drain_timeout),
+    };
+    let (listen, sockets) = listeners(common.listen, common.backlog, thread_count(cpus))?;
+    let workers = Workers::start(cpus, sockets, move |listener, thread| {
+        let ring_counters = Arc::default();
+        let shared = Shared {
+            counters: thread.counters.clone(),
+            ring_counters: Arc::clone(&ring_counters),
+            shutdown: thread.shutdown.clone(),
+        };
+        let worker = UringWorker::new(config.clone(), listener, shared)?;
+        thread.ready_counting(worker.details(), ring_counters);
+        worker.run()
+    })?;
+    let mut details = workers.details().clone();
+    details.extend(thread_details(cpus));
+    details.insert("wait".to_owned(), arguments.wait.wait.name().into());
+    details.insert("service".to_owned(), common.service.name().into());
+    details.insert("max_connections".to_owned(), admission.most().into());
+    ready_line(MODE, listen, details)
+        .map_err(|error| format!("the ready line could not be printed: {error}"))?;
+    workers.serve(MODE, &signals)
+}

@@ -1,0 +1,143 @@
+//! Where responses are written: buffers that a connection has only while it needs them.
+
+use server_http::Sink;
+
+/// Room of a small buffer in bytes: some thirty short responses.
+const SMALL_BYTES: usize = 4 * 1024;
+/// Room of a large buffer in bytes: what one send carries at most.
+const LARGE_BYTES: usize = 256 * 1024;
+/// Small buffers kept for reuse at most: 16 MiB per thread.
+const SMALL_KEPT: usize = 4096;
+/// Large buffers kept for reuse at most: 16 MiB per thread.
+const LARGE_KEPT: usize = 64;
+
+const _: () = assert!(SMALL_KEPT * SMALL_BYTES == 16 << 20);
+const _: () = assert!(LARGE_KEPT * LARGE_BYTES == 16 << 20);
+
+/// Buffers between uses. The one used last is used next, while the cache still has it.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    small: Vec<Vec<u8>>,
+    large: Vec<Vec<u8>>,
+}
+
+impl Pool {
+    /// An empty pool.
+    pub(crate) const fn new() -> Self {
+        Self { small: Vec::new(), large: Vec::new() }
+    }
+
+    /// An empty buffer with room for `len_bytes`, and usually more.
+    pub(crate) fn take(&mut self, len_bytes: usize) -> Vec<u8> {
+        if len_bytes <= SMALL_BYTES {
+            return self.small.pop().unwrap_or_else(|| Vec::with_capacity(SMALL_BYTES));
+        }
+        self.large.pop().unwrap_or_else(|| Vec::with_capacity(len_bytes.max(LARGE_BYTES)))
+    }
+
+    /// Keeps `buffer` for reuse, or frees it where there are enough or it is of an odd size.
+    pub(crate) fn put(&mut self, mut buffer: Vec<u8>) {
+        let (kept, most) = match buffer.capacity() {
+            SMALL_BYTES => (&mut self.small, SMALL_KEPT),
+            LARGE_BYTES => (&mut self.large, LARGE_KEPT),
+            _ => return,
+        };
+        if kept.len() < most {
+            buffer.clear();
+            kept.push(buffer);
+        }
+    }
+
+    /// Appends `bytes` to `buffer`, moving it to a larger one if it does not fit.
+    pub(crate) fn append(&mut self, buffer: &mut Vec<u8>, bytes: &[u8]) {
+        let len_bytes = buffer.len() + bytes.len();
+        if len_bytes > buffer.capacity() {
+            let mut larger = self.take(len_bytes);
+            larger.extend_from_slice(buffer);
+            self.put(std::mem::replace(buffer, larger));
+        }
+        buffer.extend_from_slice(bytes);
+    }
+}
+
+/// The output of one connection while it is being advanced.
+#[derive(Debug)]
+pub(crate) struct Output<'a> {
+    /// Where buffers come from.
+    pub(crate) pool: &'a mut Pool,
+    /// What the next send will carry.
+    pub(crate) next: &'a mut Vec<u8>,
+    /// Bytes of the send in flight that the kernel has not taken yet.
+    pub(crate) in_flight_bytes: usize,
+    /// Bytes that may wait for the client, in flight or not.
+    pub(crate) limit_bytes: usize,
+}
+
+impl Sink for Output<'_> {
+    fn space(&self) -> usize {
+        let room = LARGE_BYTES - self.next.len();
+        room.min(self.limit_bytes.saturating_sub(self.backlog()))
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        assert!(bytes.len() <= self.space(), "put {} into {}", bytes.len(), self.space());
+        self.pool.append(self.next, bytes);
+    }
+
+    fn backlog(&self) -> usize {
+        self.next.len() + self.in_flight_bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_grows_from_small_to_large_and_both_are_used_again() {
+        let mut pool = Pool::new();
+        let mut buffer = Vec::new();
+        pool.append(&mut buffer, b"abc");
+        assert_eq!(buffer.capacity(), SMALL_BYTES);
+        let small = buffer.as_ptr();
+        pool.append(&mut buffer, &[b'd'; SMALL_BYTES]);
+        assert_eq!(buffer.capacity(), LARGE_BYTES);
+        assert_eq!((&buffer[..4], buffer.len()), (&b"abcd"[..], SMALL_BYTES + 3));
+        let again = pool.take(1);
+        assert_eq!(again.as_ptr(), small);
+
+        let large = buffer.as_ptr();
+        pool.put(buffer);
+        let again = pool.take(SMALL_BYTES + 1);
+        assert_eq!((again.as_ptr(), again.len()), (large, 0));
+    }
+
+    #[test]
+    fn the_pool_keeps_no_more_than_its_bound_and_nothing_of_an_odd_size() {
+        let mut pool = Pool::new();
+        for _ in 0..=LARGE_KEPT {
+            pool.put(Vec::with_capacity(LARGE_BYTES));
+        }
+        pool.put(Vec::with_capacity(LARGE_BYTES + 1));
+        pool.put(Vec::new());
+        assert_eq!((pool.large.len(), pool.small.len()), (LARGE_KEPT, 0));
+    }
+
+    #[test]
+    fn space_ends_at_the_limit_and_at_the_largest_buffer() {
+        let check = |next_bytes: usize, in_flight_bytes, limit_bytes, expect: usize| {
+            let mut next = vec![0; next_bytes];
+            let mut pool = Pool::new();
+            let mut output =
+                Output { pool: &mut pool, next: &mut next, in_flight_bytes, limit_bytes };
+            assert_eq!(output.backlog(), next_bytes + in_flight_bytes);
+            assert_eq!(output.space(), expect);
+            output.put(&vec![0; expect]);
+            assert_eq!(output.space(), 0);
+        };
+        check(0, 0, 1000, 1000);
+        check(300, 200, 1000, 500);
+        check(300, 900, 1000, 0);
+        check(10, 0, 1 << 30, LARGE_BYTES - 10);
+    }
+}

@@ -1,0 +1,377 @@
+//! io_uring made safe: operations in, completions out, memory owned by whoever may touch it.
+//!
+//! Two rules make it so, and both are kept in this folder alone:
+//! 1. bytes that the kernel reads (a send) belong to the [`Ring`] from [`Ring::send`] until the
+//!    completion brings the buffer back;
+//! 2. bytes that the kernel writes lie in provided buffers, and each filled one is a move-only
+//!    [`Provided`] until it is given back.
+//!
+//! What it deliberately does not do: know HTTP, time-outs, or what to do about an error.
+
+mod buffers;
+mod setup;
+#[cfg(test)]
+mod tests;
+mod token;
+
+pub(crate) use buffers::Provided;
+pub(crate) use setup::{Asked, Obtained, Receive, Taskrun};
+pub(crate) use token::ConnId;
+
+use crate::counters::RingCounters;
+use buffers::{BUFFER_LEN, Buffers, GROUP};
+use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
+use io_uring::{CompletionQueue, Parameters, SubmissionQueue, Submitter, cqueue, opcode, squeue};
+use std::collections::VecDeque;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+use token::{Op, Token};
+
+/// Operations that may be started after one [`Ring::make_room`].
+pub(crate) const ROOM: usize = 8;
+
+/// A thread's io_uring.
+pub(crate) struct Ring {
+    submitter: Submitter<'static>,
+    submission: SubmissionQueue<'static>,
+    completion: CompletionQueue<'static>,
+    parameters: Parameters,
+    obtained: Obtained,
+    /// What the kernel may read, by slot. Never dropped, because dropping the ring does not stop
+    /// the kernel.
+    sends: ManuallyDrop<Vec<Option<Outgoing>>>,
+    buffers: Buffers,
+    counters: Arc<RingCounters>,
+    reaped: VecDeque<Completion>,
+}
+
+/// Bytes on their way out.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    /// The bytes, and room for reuse.
+    pub(crate) buffer: Vec<u8>,
+    /// How many of them the kernel has taken.
+    pub(crate) taken: usize,
+}
+
+impl Outgoing {
+    /// A buffer of which nothing is sent yet.
+    pub(crate) const fn new(buffer: Vec<u8>) -> Self {
+        Self { buffer, taken: 0 }
+    }
+}
+
+/// What the kernel reports.
+#[derive(Debug)]
+pub(crate) enum Completion {
+    /// A connection, or why there is none; `more` says that the accept goes on.
+    Accepted { result: io::Result<OwnedFd>, more: bool },
+    /// Something about the bytes of a connection; `more` says that the receive goes on.
+    Received { id: ConnId, result: io::Result<Received>, more: bool },
+    /// The end of a send: the buffer, and how many of its bytes the kernel has taken this time.
+    Sent { id: ConnId, result: io::Result<usize>, outgoing: Outgoing },
+    /// The shutdown was requested.
+    Shutdown,
+}
+
+/// What was received.
+#[derive(Debug)]
+pub(crate) enum Received {
+    /// Bytes.
+    Data(Provided),
+    /// The peer's FIN.
+    End,
+}
+
+impl Ring {
+    /// Opens the ring of the calling thread.
+    ///
+    /// # Errors
+    /// A sentence that names the likely cause and the cure.
+    pub(crate) fn open(asked: Asked, counters: Arc<RingCounters>) -> io::Result<Self> {
+        let (ring, buffers, mut obtained) = setup::open(asked)?;
+        let parameters = ring.params().clone();
+        let (mut submitter, submission, completion) = ring.split();
+        // Since 5.18, saves looking the descriptor up at each call; going without is no loss of
+        // function, and the ready line says so.
+        obtained.registered_ring = submitter.register_ring_fd().is_ok();
+        counters.receive_buffers_provided.add(buffers.provided().into());
+        Ok(Self {
+            submitter,
+            submission,
+            completion,
+            parameters,
+            obtained,
+            sends: ManuallyDrop::new(Vec::new()),
+            buffers,
+            counters,
+            reaped: VecDeque::new(),
+        })
+    }
+
+    /// What the ready line says about it.
+    pub(crate) fn details(&self, asked: Asked) -> server_common::Details {
+        self.obtained.details(asked, &self.parameters)
+    }
+
+    /// Accepts connections until `Completion::Accepted` comes without `more`.
+    ///
+    /// The sockets are in blocking mode: with O_NONBLOCK the kernel would not wait for readiness
+    /// but report EAGAIN.
+    pub(crate) fn accept(&mut self, listener: BorrowedFd<'_>) {
+        let entry = opcode::AcceptMulti::new(Fd(listener.as_raw_fd())).flags(libc::SOCK_CLOEXEC);
+        self.push(entry.build(), Token::without_connection(Op::Accept));
+    }
+
+    /// Stops accepting from `listener`; the accept completes without `more`.
+    pub(crate) fn cancel_accept(&mut self) {
+        let accept = Token::without_connection(Op::Accept);
+        self.push_quiet(cancel(CancelBuilder::user_data(accept.user_data())));
+    }
+
+    /// Reports `Completion::Shutdown` once `event` is readable.
+    pub(crate) fn await_shutdown(&mut self, event: BorrowedFd<'_>) {
+        let readable = u32::from(libc::POLLIN.unsigned_abs());
+        let entry = opcode::PollAdd::new(Fd(event.as_raw_fd()), readable);
+        self.push(entry.build(), Token::without_connection(Op::Shutdown));
+    }
+
+    /// Receives from a connection until `Completion::Received` comes without `more`.
+    pub(crate) fn receive(&mut self, id: ConnId, socket: BorrowedFd<'_>) {
+        let socket = Fd(socket.as_raw_fd());
+        let entry = match self.obtained.receive {
+            Receive::Multishot => opcode::RecvMulti::new(socket, GROUP).build(),
+            // A null address: the kernel selects the buffer.
+            Receive::Single => opcode::Recv::new(socket, std::ptr::null_mut(), BUFFER_LEN)
+                .buf_group(GROUP)
+                .build()
+                .flags(squeue::Flags::BUFFER_SELECT),
+        };
+        self.push(entry, Token { op: Op::Receive, id });
+    }
+
+    /// Stops receiving; the receive completes without `more`, after what it still has.
+    pub(crate) fn cancel_receive(&mut self, id: ConnId) {
+        let receive = Token { op: Op::Receive, id };
+        self.push_quiet(cancel(CancelBuilder::user_data(receive.user_data())));
+    }
+
+    /// Sends something of `outgoing`, as soon as the socket takes it.
+    ///
+    /// NB: not all of it (MSG_WAITALL), or a client that takes its answer slowly but steadily could
+    /// not be told from one that takes nothing.
+    ///
+    /// # Panics
+    /// Panics if the connection has a send in flight.
+    pub(crate) fn send(&mut self, id: ConnId, socket: BorrowedFd<'_>, outgoing: Outgoing) {
+        let rest = &outgoing.buffer[outgoing.taken..];
+        let len = u32::try_from(rest.len()).unwrap_or(u32::MAX);
+        let entry = opcode::Send::new(Fd(socket.as_raw_fd()), rest.as_ptr(), len)
+            .flags(libc::MSG_NOSIGNAL)
+            .build();
+        if self.sends.len() <= id.slot() {
+            self.sends.resize_with(id.slot() + 1, || None);
+        }
+        let place = &mut self.sends[id.slot()];
+        assert!(place.is_none(), "a connection has one send in flight");
+        // Moving the vector leaves its bytes where the entry points to.
+        *place = Some(outgoing);
+        self.push(entry, Token { op: Op::Send, id });
+    }
+
+    /// Ends every operation on `socket`; each still completes.
+    pub(crate) fn cancel_all(&mut self, socket: BorrowedFd<'_>) {
+        self.push_quiet(cancel(CancelBuilder::fd(Fd(socket.as_raw_fd())).all()));
+    }
+
+    /// Closes a socket that has no operation under way.
+    ///
+    /// The descriptor's number stays taken until the kernel gets here, so operations that were
+    /// started before still mean this socket.
+    pub(crate) fn close(&mut self, socket: OwnedFd) {
+        self.push_quiet(opcode::Close::new(Fd(socket.into_raw_fd())).build());
+    }
+
+    /// Starts an operation of which only a failure is reported, and ignored: a cancel that came
+    /// too late.
+    fn push_quiet(&mut self, entry: squeue::Entry) {
+        let entry = entry.flags(squeue::Flags::SKIP_SUCCESS);
+        self.push(entry, Token::without_connection(Op::Quiet));
+    }
+
+    fn push(&mut self, entry: squeue::Entry, token: Token) {
+        let entry = entry.user_data(token.user_data());
+        // SAFETY: the only entries with addresses are sends. `send` has put their bytes into
+        // `sends`, which is never dropped and gives a buffer up only to the completion of its send.
+        // Descriptors are no matter of memory safety.
+        let pushed = unsafe { self.submission.push(&entry) };
+        pushed.expect("make_room was called, and no more than ROOM operations were started since");
+    }
+
+    /// Makes room for [`ROOM`] operations, submitting what is there if need be.
+    ///
+    /// # Errors
+    /// Whatever `io_uring_enter` returns, and a sentence where the kernel takes no operations even
+    /// after its completions were taken.
+    pub(crate) fn make_room(&mut self) -> io::Result<()> {
+        for _ in 0..2 {
+            if self.submission.capacity() - self.submission.len() >= ROOM {
+                return Ok(());
+            }
+            self.submit()?;
+            self.reap();
+        }
+        if self.submission.capacity() - self.submission.len() >= ROOM {
+            return Ok(());
+        }
+        Err(io::Error::other("the kernel takes no operations from a full submission queue"))
+    }
+
+    /// Submits all operations started, without waiting.
+    ///
+    /// # Errors
+    /// Whatever `io_uring_enter` returns, but for a shortage, after which completions are reaped
+    /// and it is called again (io_uring_enter(2), EAGAIN and EBUSY).
+    pub(crate) fn submit(&mut self) -> io::Result<()> {
+        self.submission.sync();
+        self.counters.ring_enters.add(1);
+        let submitted = self.submitter.submit();
+        self.submission.sync();
+        unless_transient(submitted)
+    }
+
+    /// Submits, and waits until there is a completion, but no longer than `timeout`.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub(crate) fn submit_and_wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.completion.sync();
+        if !self.reaped.is_empty() || !self.completion.is_empty() {
+            return self.submit();
+        }
+        self.submission.sync();
+        self.counters.ring_enters.add(1);
+        let timespec = timeout.map(Timespec::from);
+        let waited = match &timespec {
+            Some(timespec) => {
+                self.submitter.submit_with_args(1, &SubmitArgs::new().timespec(timespec))
+            }
+            None => self.submitter.submit_and_wait(1),
+        };
+        self.submission.sync();
+        unless_transient(waited)
+    }
+
+    /// Submits if there is anything to submit, or completions to be had by asking; otherwise it
+    /// makes no system call.
+    ///
+    /// # Errors
+    /// Whatever `io_uring_enter` returns.
+    pub(crate) fn poll(&mut self) -> io::Result<()> {
+        let quiet = self.submission.is_empty()
+            && !self.submission.taskrun()
+            && !self.submission.cq_overflow();
+        if quiet { Ok(()) } else { self.submit() }
+    }
+
+    /// Takes all completions there are from the kernel's queue; returns how many
+    /// [`next`](Self::next) has now.
+    pub(crate) fn reap(&mut self) -> usize {
+        self.completion.sync();
+        while let Some(cqe) = self.completion.next() {
+            let completion = self.interpret(&cqe);
+            self.reaped.extend(completion);
+        }
+        self.completion.sync();
+        self.reaped.len()
+    }
+
+    /// The next completion that was reaped.
+    pub(crate) fn next(&mut self) -> Option<Completion> {
+        self.reaped.pop_front()
+    }
+
+    /// Has the kernel fill a buffer again.
+    pub(crate) fn give_back(&mut self, buffer: Provided) {
+        self.buffers.give_back(buffer);
+    }
+
+    /// Provides more buffers, after the kernel found none (ENOBUFS).
+    ///
+    /// Every buffer is given back as soon as its completion is handled, so by the time that this
+    /// is called there are buffers again, and a receive that is started anew makes progress.
+    pub(crate) fn provide_more(&mut self) {
+        let before = self.buffers.provided();
+        self.buffers.grow();
+        let added = self.buffers.provided() - before;
+        self.counters.receive_buffers_provided.add(added.into());
+    }
+
+    /// What `cqe`, just taken from the queue, means.
+    fn interpret(&mut self, cqe: &cqueue::Entry) -> Option<Completion> {
+        let token = Token::from_user_data(cqe.user_data()).expect("every operation has a token");
+        let more = cqueue::more(cqe.flags());
+        match token.op {
+            Op::Accept => {
+                let result = result(cqe).map(|_| {
+                    // SAFETY: the result of an accept is a descriptor new to this process, and
+                    // this is the only use of its completion.
+                    unsafe { OwnedFd::from_raw_fd(cqe.result()) }
+                });
+                Some(Completion::Accepted { result, more })
+            }
+            Op::Receive => {
+                let result = self.interpret_receive(cqe);
+                Some(Completion::Received { id: token.id, result, more })
+            }
+            Op::Send => {
+                let outgoing = self.sends[token.id.slot()].take();
+                let outgoing = outgoing.expect("a send completes once");
+                Some(Completion::Sent { id: token.id, result: result(cqe), outgoing })
+            }
+            Op::Shutdown => Some(Completion::Shutdown),
+            Op::Quiet => None,
+        }
+    }
+
+    fn interpret_receive(&mut self, cqe: &cqueue::Entry) -> io::Result<Received> {
+        let len = result(cqe);
+        let buffer = cqueue::buffer_select(cqe.flags()).map(|index| {
+            // SAFETY: the completion was just taken from the queue, and this is its only use.
+            unsafe { self.buffers.filled(index, *len.as_ref().unwrap_or(&0)) }
+        });
+        match (len, buffer) {
+            (Ok(1..), Some(buffer)) => Ok(Received::Data(buffer)),
+            (len, unused) => {
+                if let Some(unused) = unused {
+                    self.buffers.give_back(unused);
+                }
+                len.map(|_| Received::End)
+            }
+        }
+    }
+}
+
+/// Whether `io_uring_enter` failed for good: a time-out, a signal, and a shortage that ends when
+/// completions are reaped do not.
+fn unless_transient(entered: io::Result<usize>) -> io::Result<()> {
+    let transient = [libc::ETIME, libc::EINTR, libc::EAGAIN, libc::EBUSY];
+    match entered {
+        Err(error) if error.raw_os_error().is_some_and(|errno| transient.contains(&errno)) => {
+            Ok(())
+        }
+        other => other.map(drop),
+    }
+}
+
+fn cancel(what: CancelBuilder) -> squeue::Entry {
+    opcode::AsyncCancel2::new(what).build()
+}
+
+/// The result of an operation, or its negative errno as an error.
+fn result(cqe: &cqueue::Entry) -> io::Result<usize> {
+    usize::try_from(cqe.result()).map_err(|_| io::Error::from_raw_os_error(-cqe.result()))
+}

@@ -1,0 +1,274 @@
+//! Opening an io_uring: as much as was asked for and the kernel has, and what that was.
+
+use super::buffers::{Buffers, GROUP};
+use clap::ValueEnum;
+use io_uring::{Builder, IoUring, cqueue, opcode, squeue, types};
+use server_common::Details;
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+
+/// Entries of the submission queue; a full one is submitted early.
+const SQ_ENTRIES: u32 = 1024;
+/// Entries of the completion queue. What does not fit the kernel keeps (IORING_FEAT_NODROP).
+const CQ_ENTRIES: u32 = 8192;
+
+/// When the kernel runs the work that completes operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Taskrun {
+    /// When the thread asks for completions: SINGLE_ISSUER, DEFER_TASKRUN, COOP_TASKRUN (6.1)
+    Defer,
+    /// At the thread's next system call of any kind: COOP_TASKRUN (5.19)
+    Coop,
+    /// At once, interrupting the thread
+    Interrupt,
+}
+
+/// How bytes are received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Receive {
+    /// Asked for once per connection (Linux 6.0)
+    Multishot,
+    /// Asked for again after each delivery
+    Single,
+}
+
+/// What is wanted of the ring. Where the kernel lacks it, the next lesser thing is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) taskrun: Taskrun,
+    pub(crate) receive: Receive,
+}
+
+/// What the kernel gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Obtained {
+    pub(super) step: Step,
+    pub(super) receive: Receive,
+    pub(super) registered_ring: bool,
+}
+
+/// One way to set a ring up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Step {
+    taskrun: Taskrun,
+    single_issuer: bool,
+    no_sqarray: bool,
+    /// The first Linux that has it.
+    since: &'static str,
+}
+
+/// From the best to the least. Without a flag that it does not know, the kernel says EINVAL.
+#[rustfmt::skip]
+const STEPS: [Step; 5] = [
+    Step { taskrun: Taskrun::Defer, single_issuer: true, no_sqarray: true, since: "6.6" },
+    Step { taskrun: Taskrun::Defer, single_issuer: true, no_sqarray: false, since: "6.1" },
+    Step { taskrun: Taskrun::Coop, single_issuer: true, no_sqarray: false, since: "6.0" },
+    Step { taskrun: Taskrun::Coop, single_issuer: false, no_sqarray: false, since: "5.19" },
+    Step { taskrun: Taskrun::Interrupt, single_issuer: false, no_sqarray: false, since: "5.18" },
+];
+
+impl Step {
+    fn build(self) -> io::Result<IoUring> {
+        let mut builder: Builder = IoUring::builder();
+        // SUBMIT_ALL: one refused entry must not hold up those behind it.
+        builder.setup_cqsize(CQ_ENTRIES).setup_clamp().setup_submit_all();
+        if self.taskrun != Taskrun::Interrupt {
+            // TASKRUN_FLAG says in shared memory that there is work: spinning needs no call to ask.
+            builder.setup_coop_taskrun().setup_taskrun_flag();
+        }
+        if self.single_issuer {
+            builder.setup_single_issuer();
+        }
+        if self.taskrun == Taskrun::Defer {
+            builder.setup_defer_taskrun();
+        }
+        if self.no_sqarray {
+            builder.setup_no_sqarray();
+        }
+        builder.build(SQ_ENTRIES)
+    }
+
+    fn flags(self) -> Vec<&'static str> {
+        let candidates = [
+            (true, "SUBMIT_ALL"),
+            (self.taskrun != Taskrun::Interrupt, "COOP_TASKRUN"),
+            (self.taskrun != Taskrun::Interrupt, "TASKRUN_FLAG"),
+            (self.single_issuer, "SINGLE_ISSUER"),
+            (self.taskrun == Taskrun::Defer, "DEFER_TASKRUN"),
+            (self.no_sqarray, "NO_SQARRAY"),
+        ];
+        candidates.into_iter().filter(|(set, _)| *set).map(|(_, name)| name).collect()
+    }
+}
+
+/// Opens a ring for the calling thread, which alone may use it, and its receive buffers.
+///
+/// The ring lives as long as the process. So does all memory that the kernel may touch through
+/// it, and nobody has to prove when the last operation has ended.
+///
+/// # Errors
+/// A sentence that names the likely cause and the cure.
+pub(super) fn open(asked: Asked) -> io::Result<(&'static mut IoUring, Buffers, Obtained)> {
+    let (mut ring, step) = build_best(asked.taskrun).map_err(explain_setup)?;
+    let mut buffers = Buffers::register(&ring.submitter()).map_err(explain_buffers)?;
+    let receive = match asked.receive {
+        Receive::Multishot if !has_multishot(&mut ring, &mut buffers)? => Receive::Single,
+        asked => asked,
+    };
+    let ring = Box::leak(Box::new(ring));
+    Ok((ring, buffers, Obtained { step, receive, registered_ring: false }))
+}
+
+fn build_best(taskrun: Taskrun) -> io::Result<(IoUring, Step)> {
+    let best = STEPS.iter().position(|step| step.taskrun == taskrun).expect("each has a step");
+    let mut refused = None;
+    for step in &STEPS[best..] {
+        match step.build() {
+            Ok(ring) => return Ok((ring, *step)),
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => refused = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(refused.expect("at least one step was tried"))
+}
+
+/// Receives a byte from a socket pair to see whether the kernel knows multishot receive.
+///
+/// There is no flag to ask for it: a kernel without it says EINVAL.
+fn has_multishot(ring: &mut IoUring, buffers: &mut Buffers) -> io::Result<bool> {
+    let (mut near, far) = UnixStream::pair()?;
+    near.write_all(b"?")?;
+    let receive = opcode::RecvMulti::new(types::Fd(far.as_raw_fd()), GROUP).build();
+    submit_probe(ring, &receive)?;
+    // The end of the stream ends the multishot receive, so that nothing stays behind.
+    drop(near);
+    let mut has = false;
+    loop {
+        ring.submit_and_wait(1)?;
+        while let Some(cqe) = ring.completion().next() {
+            if let (Some(index), Ok(len)) =
+                (cqueue::buffer_select(cqe.flags()), usize::try_from(cqe.result()))
+            {
+                // SAFETY: the CQE was just taken from this ring's queue, and this is its only use.
+                buffers.give_back(unsafe { buffers.filled(index, len) });
+            }
+            if !cqueue::more(cqe.flags()) {
+                return Ok(has);
+            }
+            has = true;
+        }
+    }
+}
+
+fn submit_probe(ring: &mut IoUring, entry: &squeue::Entry) -> io::Result<()> {
+    let mut submission = ring.submission();
+    // SAFETY: the entry points to no memory; the buffers it selects live as long as the process.
+    unsafe { submission.push(entry) }.expect("the queue of a new ring is empty");
+    Ok(())
+}
+
+fn explain_setup(error: io::Error) -> io::Error {
+    let advice = match error.raw_os_error() {
+        Some(libc::ENOSYS) => "this kernel has none: boot one with CONFIG_IO_URING, Linux 6.1 \
+            or newer, or leave this server out (showdown run --modes epoll,hyper,xdp)"
+            .to_owned(),
+        Some(libc::EPERM) => match std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled") {
+            Ok(value) if value.trim() != "0" => format!(
+                "kernel.io_uring_disabled is {}: as root, sysctl -w kernel.io_uring_disabled=0",
+                value.trim()
+            ),
+            _ => "a seccomp filter (a container's, usually) forbids it: run outside of the \
+                container, or with a profile that allows io_uring_setup"
+                .to_owned(),
+        },
+        Some(libc::EINVAL) => "Linux 5.19 or newer is needed (uname -r shows this one)".to_owned(),
+        Some(libc::ENOMEM) => {
+            "the limit on locked memory is too low: ulimit -l unlimited".to_owned()
+        }
+        Some(libc::EMFILE | libc::ENFILE) => "raise the open-file limit: ulimit -n".to_owned(),
+        _ => "see io_uring_setup(2)".to_owned(),
+    };
+    io::Error::new(error.kind(), format!("io_uring cannot be set up ({error}): {advice}"))
+}
+
+fn explain_buffers(error: io::Error) -> io::Error {
+    let advice = match error.raw_os_error() {
+        Some(libc::EINVAL) => "Linux 5.19 or newer is needed (uname -r shows this one)",
+        _ => "16 MiB per thread are needed",
+    };
+    io::Error::new(
+        error.kind(),
+        format!("io_uring's provided buffers cannot be set up ({error}): {advice}"),
+    )
+}
+
+impl Obtained {
+    /// What the ready line says.
+    pub(crate) fn details(&self, asked: Asked, ring: &io_uring::Parameters) -> Details {
+        let mut wanted = Details::new();
+        wanted.insert("taskrun".to_owned(), name(asked.taskrun).into());
+        wanted.insert("receive".to_owned(), name(asked.receive).into());
+        let mut got = Details::new();
+        got.insert("taskrun".to_owned(), name(self.step.taskrun).into());
+        got.insert("receive".to_owned(), name(self.receive).into());
+        got.insert("setup_flags".to_owned(), self.step.flags().into());
+        got.insert("setup_flags_since_linux".to_owned(), self.step.since.into());
+        got.insert("registered_ring_fd".to_owned(), self.registered_ring.into());
+        got.insert("kernel_features".to_owned(), features(ring).into());
+        got.insert("sq_entries".to_owned(), ring.sq_entries().into());
+        got.insert("cq_entries".to_owned(), ring.cq_entries().into());
+        let mut details = Details::new();
+        details.insert("uring_asked".to_owned(), wanted.into());
+        details.insert("uring_obtained".to_owned(), got.into());
+        details
+    }
+}
+
+/// The flag's spelling of a value.
+fn name(value: impl ValueEnum) -> String {
+    value.to_possible_value().expect("no value is hidden").get_name().to_owned()
+}
+
+fn features(ring: &io_uring::Parameters) -> Vec<&'static str> {
+    let candidates = [
+        (ring.is_feature_nodrop(), "nodrop"),
+        (ring.is_feature_fast_poll(), "fast_poll"),
+        (ring.is_feature_ext_arg(), "ext_arg"),
+        (ring.is_feature_skip_cqe_on_success(), "cqe_skip"),
+        (ring.is_feature_recvsend_bundle(), "recvsend_bundle"),
+        (ring.is_feature_min_timeout(), "min_timeout"),
+        (ring.is_feature_no_iowait(), "no_iowait"),
+    ];
+    candidates.into_iter().filter(|(has, _)| *has).map(|(_, name)| name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_that_lacks_a_step_is_given_the_next() {
+        for asked in [Taskrun::Defer, Taskrun::Coop, Taskrun::Interrupt] {
+            let (_, step) = build_best(asked).expect("this kernel has io_uring");
+            let first = STEPS.iter().position(|step| step.taskrun == asked).expect("has one");
+            let got = STEPS.iter().position(|known| *known == step).expect("is one of them");
+            assert!(got >= first, "asked for {asked:?}, got more: {step:?}");
+        }
+    }
+
+    #[test]
+    fn each_refusal_names_cause_and_cure() {
+        let check = |errno: i32, part: &str| {
+            let message = explain_setup(io::Error::from_raw_os_error(errno)).to_string();
+            assert!(message.contains(part), "{errno}: {message}");
+        };
+        check(libc::ENOSYS, "CONFIG_IO_URING");
+        check(libc::EINVAL, "5.19");
+        check(libc::ENOMEM, "ulimit -l");
+        check(libc::EMFILE, "ulimit -n");
+        check(libc::EPERM, "io_uring");
+        let buffers = explain_buffers(io::Error::from_raw_os_error(libc::EINVAL)).to_string();
+        assert!(buffers.contains("5.19"), "{buffers}");
+    }
+}

@@ -1,0 +1,264 @@
+//! The two rules of this folder, and what the kernel says when things run out or are cancelled.
+
+use super::buffers::PROVIDED_AT_FIRST;
+use super::*;
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+
+fn ring(taskrun: Taskrun, receive: Receive) -> Ring {
+    Ring::open(Asked { taskrun, receive }, Arc::default()).expect("this kernel has io_uring")
+}
+
+fn best() -> Ring {
+    ring(Taskrun::Defer, Receive::Multishot)
+}
+
+fn pair() -> (UnixStream, UnixStream) {
+    UnixStream::pair().expect("descriptors are free")
+}
+
+/// The next completion, waited for.
+fn next(ring: &mut Ring) -> Completion {
+    loop {
+        if let Some(completion) = ring.next() {
+            return completion;
+        }
+        ring.submit_and_wait(Some(Duration::from_secs(60))).expect("the ring works");
+        ring.reap();
+    }
+}
+
+fn next_received(ring: &mut Ring) -> (ConnId, io::Result<Received>, bool) {
+    match next(ring) {
+        Completion::Received { id, result, more } => (id, result, more),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn data(result: io::Result<Received>) -> Provided {
+    match result {
+        Ok(Received::Data(buffer)) => buffer,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn errno(result: &io::Result<Received>) -> Option<i32> {
+    result.as_ref().err().and_then(io::Error::raw_os_error)
+}
+
+#[test]
+fn bytes_arrive_in_a_provided_buffer_and_the_multishot_goes_on_until_the_end() {
+    let mut ring = best();
+    let (mut near, far) = pair();
+    let id = ConnId::first(5);
+    ring.receive(id, far.as_fd());
+    for message in ["one", "two", "three"] {
+        near.write_all(message.as_bytes()).expect("the pair is open");
+        let (from, result, more) = next_received(&mut ring);
+        assert_eq!((from, more), (id, true));
+        let buffer = data(result);
+        assert_eq!(&*buffer, message.as_bytes());
+        ring.give_back(buffer);
+    }
+    drop(near);
+    let (_, result, more) = next_received(&mut ring);
+    assert!(matches!(result, Ok(Received::End)) && !more, "{result:?}");
+}
+
+#[test]
+fn a_single_receive_is_over_after_each_delivery() {
+    for taskrun in [Taskrun::Defer, Taskrun::Coop, Taskrun::Interrupt] {
+        let mut ring = ring(taskrun, Receive::Single);
+        let (mut near, far) = pair();
+        for message in ["one", "two"] {
+            ring.receive(ConnId::first(0), far.as_fd());
+            near.write_all(message.as_bytes()).expect("the pair is open");
+            let (_, result, more) = next_received(&mut ring);
+            let buffer = data(result);
+            assert_eq!((&*buffer, more), (message.as_bytes(), false));
+            ring.give_back(buffer);
+        }
+    }
+}
+
+#[test]
+fn an_empty_buffer_ring_ends_receives_which_go_on_after_more_are_provided() {
+    let mut ring = best();
+    let pairs: Vec<_> = (0..=PROVIDED_AT_FIRST).map(|_| pair()).collect();
+    for (slot, (mut near, far)) in (0..).zip(pairs.iter().map(|(near, far)| (near, far))) {
+        ring.make_room().expect("the ring works");
+        near.write_all(b"x").expect("the pair is open");
+        ring.receive(ConnId::first(slot), far.as_fd());
+    }
+    // One byte waits on each of 257 sockets, and 256 buffers are there: the last gets none.
+    let mut filled = Vec::new();
+    let starved = loop {
+        let (id, result, more) = next_received(&mut ring);
+        if errno(&result) == Some(libc::ENOBUFS) {
+            assert!(!more, "the receive is over");
+            break id;
+        }
+        filled.push(data(result));
+    };
+    assert_eq!(filled.len(), usize::from(PROVIDED_AT_FIRST));
+
+    ring.provide_more();
+    let before = PROVIDED_AT_FIRST.into();
+    assert_eq!(ring.counters.receive_buffers_provided.value(), 2 * before);
+    ring.receive(starved, pairs[starved.slot()].1.as_fd());
+    let (id, result, more) = next_received(&mut ring);
+    assert_eq!((id, more), (starved, true));
+    filled.push(data(result));
+    for buffer in filled {
+        assert_eq!(&*buffer, b"x");
+        ring.give_back(buffer);
+    }
+}
+
+#[test]
+fn a_filled_buffer_keeps_its_bytes_until_it_is_given_back() {
+    let mut ring = best();
+    let (mut near, far) = pair();
+    ring.receive(ConnId::first(0), far.as_fd());
+    near.write_all(b"kept").expect("the pair is open");
+    let kept = data(next_received(&mut ring).1);
+    // Every other buffer is filled twice over.
+    for round in 0..2 * u32::from(PROVIDED_AT_FIRST) {
+        near.write_all(&round.to_be_bytes()).expect("the pair is open");
+        let buffer = data(next_received(&mut ring).1);
+        assert_eq!(&*buffer, round.to_be_bytes());
+        ring.give_back(buffer);
+    }
+    assert_eq!(&*kept, b"kept");
+    ring.give_back(kept);
+}
+
+#[test]
+fn a_cancelled_receive_completes_once_more_without_more() {
+    let mut ring = best();
+    let (_near, far) = pair();
+    ring.receive(ConnId::first(0), far.as_fd());
+    ring.submit().expect("the ring works");
+    ring.cancel_receive(ConnId::first(0));
+    let (_, result, more) = next_received(&mut ring);
+    assert_eq!((errno(&result), more), (Some(libc::ECANCELED), false));
+}
+
+#[test]
+fn a_send_brings_its_buffer_back_and_how_much_was_taken() {
+    let mut ring = best();
+    let (mut near, far) = pair();
+    let id = ConnId::first(3);
+    let outgoing = Outgoing { buffer: b"..answer".to_vec(), taken: 2 };
+    let bytes = outgoing.buffer.as_ptr();
+    ring.send(id, far.as_fd(), outgoing);
+    let Completion::Sent { id: whose, result, outgoing } = next(&mut ring) else {
+        panic!("nothing else was started")
+    };
+    assert_eq!((whose, result.expect("sent")), (id, 6));
+    assert_eq!((outgoing.buffer.as_ptr(), outgoing.taken), (bytes, 2));
+    let mut answer = [0; 6];
+    near.read_exact(&mut answer).expect("it was sent");
+    assert_eq!(&answer, b"answer");
+}
+
+#[test]
+fn a_send_that_waits_keeps_its_buffer_until_it_is_cancelled() {
+    let mut ring = best();
+    let (_near, far) = pair();
+    // More than the socket takes, and nobody reads: the first send is short, the second waits.
+    ring.send(ConnId::first(0), far.as_fd(), Outgoing::new(vec![7; 16 << 20]));
+    let Completion::Sent { result, mut outgoing, .. } = next(&mut ring) else {
+        panic!("nothing else was started")
+    };
+    outgoing.taken += result.expect("some of it fits");
+    assert!(outgoing.taken < outgoing.buffer.len(), "no socket buffer is that large");
+    ring.send(ConnId::first(0), far.as_fd(), outgoing);
+    ring.submit().expect("the ring works");
+    ring.reap();
+    assert!(ring.next().is_none(), "the socket is full");
+    assert!(ring.sends[0].is_some(), "the kernel reads from it");
+    ring.cancel_all(far.as_fd());
+    let Completion::Sent { result, outgoing, .. } = next(&mut ring) else {
+        panic!("nothing else was started")
+    };
+    assert_eq!(result.expect_err("cancelled").raw_os_error(), Some(libc::ECANCELED));
+    assert!(outgoing.buffer.iter().all(|byte| *byte == 7));
+}
+
+#[test]
+#[should_panic(expected = "one send in flight")]
+fn a_second_send_of_a_connection_is_a_programmers_error() {
+    let mut ring = best();
+    let (_near, far) = pair();
+    ring.send(ConnId::first(0), far.as_fd(), Outgoing::new(vec![1]));
+    ring.send(ConnId::first(0), far.as_fd(), Outgoing::new(vec![2]));
+}
+
+#[test]
+fn a_close_comes_after_the_operations_before_it() {
+    let mut ring = best();
+    let (mut near, far) = pair();
+    ring.send(ConnId::first(0), far.as_fd(), Outgoing::new(b"last words".to_vec()));
+    ring.close(far.into());
+    assert!(matches!(next(&mut ring), Completion::Sent { result: Ok(10), .. }));
+    let mut text = String::new();
+    near.read_to_string(&mut text).expect("a clean end");
+    assert_eq!(text, "last words");
+}
+
+#[test]
+fn a_full_submission_queue_is_submitted_and_nothing_is_lost() {
+    let mut ring = best();
+    let (mut near, far) = pair();
+    let mut expect = Vec::new();
+    // Each slot stands for a connection; all of them write to one socket, in order.
+    for slot in 0..3000_u32 {
+        ring.make_room().expect("the ring takes more");
+        let bytes = slot.to_be_bytes().to_vec();
+        expect.extend_from_slice(&bytes);
+        ring.send(ConnId::first(slot), far.as_fd(), Outgoing::new(bytes));
+    }
+    for _ in 0..3000 {
+        assert!(matches!(next(&mut ring), Completion::Sent { result: Ok(4), .. }));
+    }
+    drop(far);
+    let mut bytes = Vec::new();
+    near.read_to_end(&mut bytes).expect("a clean end");
+    assert!(bytes == expect, "bytes were lost or swapped");
+}
+
+#[test]
+fn dropping_a_ring_leaves_the_kernel_its_memory() {
+    let (mut near, far) = pair();
+    let mut ring = best();
+    ring.receive(ConnId::first(0), far.as_fd());
+    ring.send(ConnId::first(0), far.as_fd(), Outgoing::new(vec![7; 16 << 20]));
+    ring.submit().expect("the ring works");
+    drop(ring);
+    // The kernel goes on filling provided buffers and reading the send: the memory is still there.
+    near.write_all(&[1; 8192]).expect("the pair is open");
+    let mut bytes = vec![0; 4096];
+    near.read_exact(&mut bytes).expect("some of the send was taken");
+    assert!(bytes.iter().all(|byte| *byte == 7));
+}
+
+#[test]
+fn polling_makes_no_system_call_while_nothing_happens() {
+    let mut ring = best();
+    let (mut near, far) = pair();
+    ring.receive(ConnId::first(0), far.as_fd());
+    ring.poll().expect("the ring works");
+    let before = ring.counters.ring_enters.value();
+    for _ in 0..1000 {
+        ring.poll().expect("the ring works");
+        assert_eq!(ring.reap(), 0);
+    }
+    assert_eq!(ring.counters.ring_enters.value(), before);
+    near.write_all(b"x").expect("the pair is open");
+    while ring.reap() == 0 {
+        ring.poll().expect("the ring works");
+    }
+    assert_eq!(ring.counters.ring_enters.value(), before + 1);
+}

@@ -1,0 +1,338 @@
+//! One thread: its ring, its listener, its connections, and the loop over them.
+
+use crate::connection::{Connection, Io};
+use crate::counters::RingCounters;
+use crate::output::Pool;
+use crate::ring::{Asked, Completion, ConnId, Received, Ring};
+use crate::table::Table;
+use crate::timers::{Timer, Timers};
+use server_common::{
+    Admission, Clock, Counters, Protocol, Service, Shutdown, Wait, is_out_of_descriptors, sys,
+};
+use server_http::Limits;
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Pause before the next accept after one failed for want of descriptors or memory, unless a
+/// connection of this thread closes before.
+const ACCEPT_PAUSE_NS: u64 = 250_000_000;
+/// What the kernel gets after the drain's deadline to give back the operations of connections cut.
+const CUT_GRACE_NS: u64 = 1_000_000_000;
+
+/// What all threads are told.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) asked: Asked,
+    pub(crate) wait: Wait,
+    pub(crate) service: Service,
+    pub(crate) limits: &'static Limits,
+    pub(crate) admission: Admission,
+    pub(crate) drain_timeout: Duration,
+}
+
+/// What one thread writes and others read.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) ring_counters: Arc<RingCounters>,
+    pub(crate) shutdown: Shutdown,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Accept {
+    Running,
+    /// Out of descriptors: waits for a timer or a connection's end.
+    Paused,
+    /// Draining.
+    Over,
+}
+
+/// The state of one thread.
+pub(crate) struct UringWorker {
+    config: Config,
+    shutdown: Shutdown,
+    listener: Option<OwnedFd>,
+    accept: Accept,
+    drain_until_ns: Option<u64>,
+    is_cut: bool,
+    table: Table<Connection>,
+    io: Io,
+}
+
+impl UringWorker {
+    /// Opens the ring of the calling thread and starts accepting from `listener`.
+    ///
+    /// # Errors
+    /// A sentence that names what io_uring lacks and the cure.
+    pub(crate) fn new(config: Config, listener: OwnedFd, shared: Shared) -> io::Result<Self> {
+        let mut ring = Ring::open(config.asked, Arc::clone(&shared.ring_counters))?;
+        let listener = prepare(listener)?;
+        ring.await_shutdown(shared.shutdown.event());
+        ring.accept(listener.as_fd());
+        let clock = Clock::new();
+        let timers = Timers::new(clock.now().monotonic_ns);
+        let io = Io {
+            ring,
+            pool: Pool::new(),
+            clock,
+            timers,
+            limits: config.limits,
+            counters: shared.counters,
+            ring_counters: shared.ring_counters,
+        };
+        Ok(Self {
+            config,
+            shutdown: shared.shutdown,
+            listener: Some(listener),
+            accept: Accept::Running,
+            drain_until_ns: None,
+            is_cut: false,
+            table: Table::new(),
+            io,
+        })
+    }
+
+    /// What the ready line says about the ring.
+    pub(crate) fn details(&self) -> server_common::Details {
+        self.io.ring.details(self.config.asked)
+    }
+
+    /// Serves until the shutdown is requested and every connection is gone.
+    ///
+    /// # Errors
+    /// Whatever `io_uring_enter` returns.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        while !self.is_done() {
+            match self.config.wait {
+                Wait::Block => {
+                    let timeout = self.timeout();
+                    self.io.ring.submit_and_wait(timeout)?;
+                }
+                Wait::Spin => {
+                    self.io.ring.poll()?;
+                    std::hint::spin_loop();
+                }
+            }
+            self.io.clock.tick();
+            for _ in 0..self.io.ring.reap() {
+                self.io.ring.make_room()?;
+                let completion = self.io.ring.next().expect("as many were reaped");
+                self.handle(completion)?;
+            }
+            self.fire_timers()?;
+            self.enforce_deadline()?;
+        }
+        self.abandon()?;
+        // The last closes are still in the queue.
+        self.io.ring.submit()
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.io.clock.now().monotonic_ns
+    }
+
+    /// Whether the shutdown was requested and nothing is left, or nothing moves any more.
+    fn is_done(&self) -> bool {
+        self.drain_until_ns.is_some_and(|until_ns| {
+            let nothing_left = self.listener.is_none() && self.table.len() == 0;
+            nothing_left || self.is_cut && self.now_ns() >= until_ns + CUT_GRACE_NS
+        })
+    }
+
+    /// How long to wait for completions at most.
+    fn timeout(&self) -> Option<Duration> {
+        let deadline_ns = self
+            .drain_until_ns
+            .map(|until_ns| if self.is_cut { until_ns + CUT_GRACE_NS } else { until_ns });
+        let due_ns = [self.io.timers.next_tick_ns(), deadline_ns].into_iter().flatten().min()?;
+        Some(Duration::from_nanos(due_ns.saturating_sub(self.now_ns())))
+    }
+
+    fn handle(&mut self, completion: Completion) -> io::Result<()> {
+        match completion {
+            Completion::Accepted { result, more } => self.handle_accepted(result, more),
+            Completion::Received { id, result, more } => {
+                if let Some(connection) = self.table.get_mut(id) {
+                    connection.handle_received(result, more, &mut self.io);
+                    self.bury_if_gone(id);
+                } else {
+                    self.drop_stale(result);
+                }
+            }
+            Completion::Sent { id, result, outgoing } => {
+                if let Some(connection) = self.table.get_mut(id) {
+                    connection.handle_sent(result, outgoing, &mut self.io);
+                    self.bury_if_gone(id);
+                } else {
+                    self.io.ring_counters.stale_completions.add(1);
+                    self.io.pool.put(outgoing.buffer);
+                }
+            }
+            Completion::Shutdown => self.start_drain()?,
+        }
+        Ok(())
+    }
+
+    fn drop_stale(&mut self, result: io::Result<Received>) {
+        self.io.ring_counters.stale_completions.add(1);
+        if let Ok(Received::Data(buffer)) = result {
+            self.io.ring.give_back(buffer);
+        }
+    }
+
+    fn handle_accepted(&mut self, result: io::Result<OwnedFd>, more: bool) {
+        let mut pause = false;
+        match result {
+            Ok(socket) => self.open(socket),
+            Err(_) if self.accept == Accept::Over => {}
+            Err(error) if is_out_of_descriptors(&error) => {
+                self.io.counters.accept_no_descriptors.add(1);
+                pause = true;
+            }
+            Err(error) => {
+                self.io.counters.accept_errors.add(1);
+                pause = !is_of_one_connection(&error);
+            }
+        }
+        if more {
+            return;
+        }
+        match self.accept {
+            Accept::Over => self.listener = None,
+            _ if pause => {
+                self.accept = Accept::Paused;
+                let now_ns = self.now_ns();
+                self.io.timers.retry_accept(now_ns + ACCEPT_PAUSE_NS);
+            }
+            _ => self.start_accept(),
+        }
+    }
+
+    fn start_accept(&mut self) {
+        if let Some(listener) = &self.listener {
+            self.io.ring.accept(listener.as_fd());
+            self.accept = Accept::Running;
+        }
+    }
+
+    fn open(&mut self, socket: OwnedFd) {
+        if !self.config.admission.admit() {
+            self.io.counters.connections_refused.add(1);
+            return self.io.ring.close(socket);
+        }
+        self.io.counters.connections_accepted.add(1);
+        let now_ns = self.now_ns();
+        let protocol = Protocol::new(self.config.service, self.config.limits, now_ns);
+        let io = &mut self.io;
+        let id = self.table.insert(|id| Connection::new(id, socket, protocol, io));
+        if self.drain_until_ns.is_some() {
+            self.with(id, Connection::drain);
+        }
+    }
+
+    /// Does something with a connection, and buries it if that was the end.
+    fn with(&mut self, id: ConnId, act: impl FnOnce(&mut Connection, &mut Io)) {
+        if let Some(connection) = self.table.get_mut(id) {
+            act(connection, &mut self.io);
+            self.bury_if_gone(id);
+        }
+    }
+
+    fn bury_if_gone(&mut self, id: ConnId) {
+        if !self.table.get_mut(id).is_some_and(|connection| connection.is_gone()) {
+            return;
+        }
+        if let Some(connection) = self.table.remove(id) {
+            connection.bury(&mut self.io);
+            self.config.admission.leave();
+            if self.accept == Accept::Paused {
+                // The close comes first in the queue, so there is a descriptor again.
+                self.start_accept();
+            }
+        }
+    }
+
+    fn fire_timers(&mut self) -> io::Result<()> {
+        let now_ns = self.now_ns();
+        self.io.timers.advance(now_ns);
+        while let Some(timer) = self.io.timers.next(now_ns) {
+            self.io.ring.make_room()?;
+            match timer {
+                Timer::Slot(slot) => {
+                    if let Some((id, _)) = self.table.in_slot(slot) {
+                        self.with(id, Connection::handle_timer);
+                    }
+                }
+                Timer::Accept if self.accept == Accept::Paused => self.start_accept(),
+                Timer::Accept => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops accepting; idle connections close, others after the response in flight.
+    fn start_drain(&mut self) -> io::Result<()> {
+        debug_assert!(
+            self.shutdown.is_requested(),
+            "nobody reads the event, nobody else writes it"
+        );
+        let timeout_ns = u64::try_from(self.config.drain_timeout.as_nanos()).unwrap_or(u64::MAX);
+        self.drain_until_ns = Some(self.now_ns().saturating_add(timeout_ns));
+        if self.accept == Accept::Running {
+            self.io.ring.cancel_accept();
+        } else {
+            self.listener = None;
+        }
+        self.accept = Accept::Over;
+        self.with_each(Connection::drain)
+    }
+
+    /// Cuts off what is still busy when the drain's deadline has passed.
+    fn enforce_deadline(&mut self) -> io::Result<()> {
+        match self.drain_until_ns {
+            Some(until_ns) if !self.is_cut && self.now_ns() >= until_ns => {
+                self.is_cut = true;
+                self.with_each(Connection::cut)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets go of connections whose operations the kernel has not given back in time.
+    fn abandon(&mut self) -> io::Result<()> {
+        for id in self.table.ids() {
+            self.io.ring.make_room()?;
+            if let Some(connection) = self.table.remove(id) {
+                connection.bury(&mut self.io);
+            }
+        }
+        Ok(())
+    }
+
+    fn with_each(&mut self, act: fn(&mut Connection, &mut Io)) -> io::Result<()> {
+        for id in self.table.ids() {
+            self.io.ring.make_room()?;
+            self.with(id, act);
+        }
+        Ok(())
+    }
+}
+
+/// Puts the listener in blocking mode, where the ring waits for connections, and sets TCP_NODELAY,
+/// which accepted sockets inherit.
+fn prepare(listener: OwnedFd) -> io::Result<OwnedFd> {
+    sys::set_option(listener.as_fd(), libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
+    let listener = TcpListener::from(listener);
+    listener.set_nonblocking(false)?;
+    Ok(listener.into())
+}
+
+/// Whether an accept failed because of the connection it would have brought, and the next one may
+/// be fine (accept(2), "Error handling").
+fn is_of_one_connection(error: &io::Error) -> bool {
+    let errors = [libc::ECONNABORTED, libc::EPROTO, libc::EPERM, libc::EINTR, libc::ENETDOWN];
+    error.raw_os_error().is_some_and(|errno| errors.contains(&errno))
+}
