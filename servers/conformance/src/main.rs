@@ -1,0 +1,140 @@
+//! `conformance --target ADDR:PORT`: the suite as a command.
+#![forbid(unsafe_code)]
+
+use clap::Parser;
+use conformance::run::Target;
+use conformance::{case, exceptions, suite};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Flags that shorten a server's time-outs, so that the whole suite takes less than two minutes.
+const SERVER_FLAGS: &str =
+    "--head-timeout 1500 --body-grace 1500 --idle-timeout 2500 --send-timeout 5000";
+
+/// Runs the HTTP/1.1 cases against a server and tells where it differs from the contract.
+///
+/// Start the server with the flags that `--print-server-flags` prints: cases about time-outs wait
+/// for them, and a server with its defaults would make them wait for a minute.
+#[derive(Parser, Debug)]
+#[command(version)]
+struct Options {
+    /// Server under test
+    #[arg(long, value_name = "ADDR:PORT", required_unless_present_any = ["print_server_flags", "list"])]
+    target: Option<SocketAddr>,
+    /// Name of the server: its lines in the list of exceptions apply
+    #[arg(long, value_name = "NAME")]
+    server: Option<String>,
+    /// Markdown file with the list of exceptions
+    #[arg(long, value_name = "FILE", requires = "server")]
+    exceptions: Option<PathBuf>,
+    /// Only this row (H06) or input (H06.1); may be given several times
+    #[arg(long, value_name = "ID")]
+    only: Vec<String>,
+    /// Writes every verdict and transcript to a file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Report of another server (from --json): every response must be the same, dates aside
+    #[arg(long, value_name = "FILE")]
+    same_as: Option<PathBuf>,
+    /// Connections at a time
+    #[arg(long, value_name = "N", default_value_t = 48)]
+    jobs: usize,
+    /// Longest wait for one response or close, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 8000)]
+    patience: u64,
+    /// Prints the flags to start a server with, and ends
+    #[arg(long)]
+    print_server_flags: bool,
+    /// Lists the cases, and ends
+    #[arg(long)]
+    list: bool,
+}
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => {
+            eprintln!("conformance: {why}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "a command prints its report")]
+fn run(options: &Options) -> Result<bool, String> {
+    if options.print_server_flags {
+        println!("{SERVER_FLAGS}");
+        return Ok(true);
+    }
+    let mut cases = case::all().map_err(|error| error.to_string())?;
+    if !options.only.is_empty() {
+        let chosen =
+            |name: &str, id: &str| options.only.iter().any(|only| only == name || only == id);
+        cases.retain(|case| chosen(&case.name(), &case.id));
+    }
+    if cases.is_empty() {
+        return Err(format!("no case is called {}: see --list", options.only.join(", ")));
+    }
+    let Some(address) = options.target.filter(|_| !options.list) else {
+        for case in &cases {
+            println!("{:<7} {} ({})", case.name(), case.title, case.source);
+        }
+        return Ok(true);
+    };
+    let listed = exceptions(options)?;
+    let target = Target::new(address, Duration::from_millis(options.patience));
+    let server = options.server.as_deref();
+    let report = suite::run_all(&target, &cases, &listed, server, options.jobs);
+    for failure in report.rows.iter().filter(|row| row.verdict == "failed") {
+        println!("{}", failure.failure.as_deref().unwrap_or_default());
+    }
+    for case in &report.stale_exceptions {
+        println!("FAILED {case}: listed as an exception and passes: take it off the list");
+    }
+    if let Some(file) = &options.json {
+        let text = serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?;
+        std::fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    let strangers = match &options.same_as {
+        Some(file) => differences(file, &report)?,
+        None => Vec::new(),
+    };
+    for difference in &strangers {
+        println!("DIFFERS {difference}");
+    }
+    if report.excepted > 0 {
+        println!("{} as the list of exceptions says", report.excepted);
+    }
+    let failed = report.failed + strangers.len();
+    println!("{} passed, {failed} failed", report.passed);
+    Ok(failed == 0)
+}
+
+/// What this run sent otherwise than the server whose report lies in `file`.
+fn differences(file: &Path, report: &suite::Report) -> Result<Vec<String>, String> {
+    let unreadable = |error: &dyn std::fmt::Display| {
+        format!("cannot read the report {}: {error}; write it with --json", file.display())
+    };
+    let text = std::fs::read_to_string(file).map_err(|error| unreadable(&error))?;
+    let other: suite::Report = serde_json::from_str(&text).map_err(|error| unreadable(&error))?;
+    Ok(suite::differences(&other, report))
+}
+
+fn exceptions(options: &Options) -> Result<Vec<exceptions::Exception>, String> {
+    let (Some(file), Some(server)) = (&options.exceptions, &options.server) else {
+        return Ok(Vec::new());
+    };
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        format!("cannot read the list of exceptions {}: {error}", file.display())
+    })?;
+    let mut listed = exceptions::parse(&text, server)?;
+    if !options.only.is_empty() {
+        listed.retain(|exception| {
+            options.only.iter().any(|only| exception.case.starts_with(only.as_str()))
+        });
+    }
+    Ok(listed)
+}

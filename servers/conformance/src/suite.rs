@@ -1,0 +1,151 @@
+//! Runs many cases at a time and sums up.
+
+use crate::case::Case;
+use crate::exceptions::Exception;
+use crate::link::Delivery;
+use crate::run::{self, Target, Verdict};
+use serde::{Deserialize, Serialize};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// One case in one delivery.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Row {
+    /// `H06.1`.
+    pub case: String,
+    /// How the input was delivered.
+    pub delivery: String,
+    /// `passed`, `failed` or `excepted`.
+    pub verdict: String,
+    /// Why it failed.
+    pub failure: Option<String>,
+    /// What was received, dates masked: equal on all servers.
+    pub transcript: String,
+}
+
+/// The whole run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Report {
+    /// Name of the server, where one was given.
+    pub server: Option<String>,
+    /// Rows by case and delivery.
+    pub rows: Vec<Row>,
+    /// Exceptions that no longer apply.
+    pub stale_exceptions: Vec<String>,
+    /// Rows that passed.
+    pub passed: usize,
+    /// Rows that failed, stale exceptions among them.
+    pub failed: usize,
+    /// Rows that failed as the list of exceptions says.
+    pub excepted: usize,
+}
+
+/// Runs all `cases` in all their deliveries, `jobs` connections at a time.
+#[must_use]
+pub fn run_all(
+    target: &Target,
+    cases: &[Case],
+    exceptions: &[Exception],
+    server: Option<&str>,
+    jobs: usize,
+) -> Report {
+    let work: Vec<(&Case, Delivery)> = cases
+        .iter()
+        .flat_map(|case| Target::deliveries(case).iter().map(move |way| (case, *way)))
+        .collect();
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::with_capacity(work.len()));
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(|| {
+                while let Some((case, way)) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let verdict = target.run(case, *way);
+                    let mut done = done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    done.push((*case, *way, verdict));
+                }
+            });
+        }
+    });
+    let done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    sum_up(done, exceptions, server)
+}
+
+fn sum_up(
+    mut done: Vec<(&Case, Delivery, Verdict)>,
+    exceptions: &[Exception],
+    server: Option<&str>,
+) -> Report {
+    done.sort_by_key(|(case, way, _)| (case.id.clone(), case.variant, way.name()));
+    let mut used = vec![false; exceptions.len()];
+    let rows: Vec<Row> = done
+        .into_iter()
+        .map(|(case, way, verdict)| {
+            let name = case.name();
+            let listed = exceptions.iter().position(|exception| exception.covers(&name));
+            let word = match (&verdict.failure, listed) {
+                (None, _) => "passed",
+                (Some(_), None) => "failed",
+                (Some(_), Some(index)) => {
+                    used[index] = true;
+                    "excepted"
+                }
+            };
+            let failure = verdict.failure.map(|why| explain(case, way, &why, &verdict.transcript));
+            let transcript = verdict.transcript;
+            Row {
+                case: name,
+                delivery: way.name().to_owned(),
+                verdict: word.to_owned(),
+                failure,
+                transcript,
+            }
+        })
+        .collect();
+    let stale_exceptions: Vec<String> = exceptions
+        .iter()
+        .zip(used)
+        .filter(|(_, used)| !used)
+        .map(|(exception, _)| exception.case.clone())
+        .collect();
+    let count = |word| rows.iter().filter(|row| row.verdict == word).count();
+    let (passed, failed, excepted) = (count("passed"), count("failed"), count("excepted"));
+    Report {
+        server: server.map(str::to_owned),
+        failed: failed + stale_exceptions.len(),
+        rows,
+        stale_exceptions,
+        passed,
+        excepted,
+    }
+}
+
+fn explain(case: &Case, way: Delivery, why: &str, transcript: &str) -> String {
+    let got: String = transcript.chars().take(600).collect();
+    format!(
+        "FAILED {} ({}; {}), sent {}: {why}; sent '{}'; got '{got}'; expected '{}'",
+        case.name(),
+        case.title,
+        case.source,
+        way.name(),
+        run::sent(case),
+        case.expected,
+    )
+}
+
+/// Compares two reports case by case: the servers must have sent the same bytes.
+#[must_use]
+pub fn differences(left: &Report, right: &Report) -> Vec<String> {
+    let key = |row: &Row| (row.case.clone(), row.delivery.clone());
+    let mut found = Vec::new();
+    for row in &left.rows {
+        match right.rows.iter().find(|other| key(other) == key(row)) {
+            Some(other) if other.transcript == row.transcript => {}
+            Some(other) => found.push(format!(
+                "{} {}: '{}' against '{}'",
+                row.case, row.delivery, row.transcript, other.transcript
+            )),
+            None => found.push(format!("{} {}: only on one side", row.case, row.delivery)),
+        }
+    }
+    found
+}
