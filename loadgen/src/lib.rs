@@ -1,0 +1,35 @@
+//! Load generator with wrk's command line and output, and every latency kept.
+//!
+//! A run is three values that are independent of each other ([`plan`]): a schedule says when a
+//! connection sends, a transport how the bytes travel, a stop rule when it ends. One loop
+//! ([`worker::run`]) joins them, one thread each, with nothing shared until the threads have ended:
+//!
+//! ```text
+//! options ─▶ plan ─▶ worker::run ─▶ outcome ─▶ report (wrk's text), json (record::LoadReport)
+//!                      │   ▲
+//!         Next: send…  ▼   │ Handler: opened, received, closed, failed
+//!                     transport (epoll)
+//! ```
+//!
+//! What it deliberately does not do: share code with the servers or the stack, which it is to
+//! judge; drop a sample because it is late; fill in samples that were never taken (wrk does both,
+//! see [`report`]).
+//!
+//! Entry point: [`options::parse`], then [`run::run`]. References: RFC 9110 and 9112 for responses,
+//! wrk 4.1 for the command line and the output.
+#![deny(unsafe_code)]
+
+mod getopt;
+pub mod json;
+mod meter;
+pub mod options;
+pub mod plan;
+pub mod report;
+pub mod request;
+pub mod response;
+pub mod run;
+pub mod samples;
+pub mod transport;
+pub mod units;
+pub mod url;
+pub mod worker;

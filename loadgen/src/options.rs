@@ -1,0 +1,361 @@
+//! The command line: wrk's, with its texts, and a few long options of our own beside it.
+//!
+//! Options may stand after the URL; other words after the URL are arguments for a script, which
+//! wrk ignores where there is none, and so do we.
+
+use crate::getopt::{self, Item, Spec};
+use crate::plan::{Plan, Schedule, StopRule, TransportKind};
+use crate::request::{FieldError, Fields};
+use crate::units::{parse_metric, parse_time_s};
+use crate::url::{Url, UrlError};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What to do, as the command line says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The URL as it was written.
+    pub url_text: String,
+    /// The URL taken apart.
+    pub url: Url,
+    /// Threads.
+    pub threads: usize,
+    /// Connections asked for, all threads together.
+    pub connections: usize,
+    /// What each thread does. Connections that do not divide by the threads are left out, as wrk
+    /// leaves them out.
+    pub plan: Plan,
+    /// Seconds asked for.
+    pub duration_s: u64,
+    /// Whether to print the latency distribution.
+    pub latency: bool,
+    /// Header fields.
+    pub fields: Fields,
+    /// CPUs that the threads are pinned to in turn; empty where they are not pinned.
+    pub pin: Vec<usize>,
+    /// Where the JSON report goes.
+    pub json: Option<PathBuf>,
+    /// What was ignored, each in a sentence.
+    pub warnings: Vec<String>,
+}
+
+/// Why there is nothing to do. The exit code is 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// For standard error.
+    pub message: Option<String>,
+    /// For standard output.
+    pub usage: Usage,
+}
+
+/// How much of the usage is printed with a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Usage {
+    /// None: the message says it all.
+    None,
+    /// wrk's.
+    Wrk,
+    /// wrk's, then the options of our own.
+    Full,
+}
+
+/// A command line that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parsed {
+    /// Whether the version was asked for; as in wrk, that does not end the program.
+    pub version: bool,
+    /// What to do.
+    pub result: Result<Options, Refusal>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Id {
+    Connections,
+    Duration,
+    Threads,
+    Script,
+    Header,
+    Latency,
+    Timeout,
+    Help,
+    Version,
+    UsageOnly,
+    Pin,
+    Json,
+    Warmup,
+}
+
+const fn spec(id: Id, short: Option<char>, long: Option<&'static str>, value: bool) -> Spec<Id> {
+    Spec { id, short, long, takes_value: value }
+}
+
+/// In wrk's order, which is the order in which ambiguous options are listed; ours follow.
+const SPECS: [Spec<Id>; 14] = [
+    spec(Id::Connections, Some('c'), Some("connections"), true),
+    spec(Id::Duration, Some('d'), Some("duration"), true),
+    spec(Id::Threads, Some('t'), Some("threads"), true),
+    spec(Id::Script, Some('s'), Some("script"), true),
+    spec(Id::Header, Some('H'), Some("header"), true),
+    spec(Id::Latency, Some('L'), Some("latency"), false),
+    spec(Id::Timeout, Some('T'), Some("timeout"), true),
+    spec(Id::Help, Some('h'), Some("help"), false),
+    spec(Id::Version, Some('v'), Some("version"), false),
+    spec(Id::Help, Some('?'), None, false),
+    spec(Id::UsageOnly, Some('r'), None, false),
+    spec(Id::Pin, None, Some("pin"), true),
+    spec(Id::Json, None, Some("json"), true),
+    spec(Id::Warmup, None, Some("warmup"), true),
+];
+
+/// wrk's usage, each line padded as wrk pads it.
+#[must_use]
+pub fn usage_text(usage: Usage) -> String {
+    let wrk = [
+        "Usage: loadgen <options> <url>",
+        "  Options:",
+        "    -c, --connections <N>  Connections to keep open",
+        "    -d, --duration    <T>  Duration of test",
+        "    -t, --threads     <N>  Number of threads to use",
+        "",
+        "    -s, --script      <S>  Load Lua script file",
+        "    -H, --header      <H>  Add header to request",
+        "        --latency          Print latency statistics",
+        "        --timeout     <T>  Socket/request timeout",
+        "    -v, --version          Print version details",
+        "",
+        "  Numeric arguments may include a SI unit (1k, 1M, 1G)",
+        "  Time arguments may include a time unit (2s, 2m, 2h)",
+    ];
+    let own = [
+        "",
+        "  Beyond wrk:",
+        "        --pin         <L>  Pin threads to these CPUs in turn (0,2-3)",
+        "        --json        <F>  Write a report with every latency to a file",
+        "        --warmup      <T>  Load before the measurement begins (2s, 500ms)",
+        "",
+        "  Defaults: 10 connections, 2 threads, 10s, timeout 2s. Scripts (-s) cannot be run yet.",
+    ];
+    let mut lines: Vec<String> = Vec::new();
+    if usage != Usage::None {
+        lines.extend(wrk.iter().map(|line| format!("{line:<54}\n")));
+    }
+    if usage == Usage::Full {
+        lines.extend(own.iter().map(|line| format!("{line}\n")));
+    }
+    lines.concat()
+}
+
+/// The line that `-v` prints.
+#[must_use]
+pub fn version_text() -> String {
+    format!("loadgen {} [epoll]\n", env!("CARGO_PKG_VERSION"))
+}
+
+/// Reads a command line. `program` is the name in error messages, `words` what follows it.
+#[must_use]
+pub fn parse(program: &str, words: &[String]) -> Parsed {
+    let (items, scanned) = getopt::split(&SPECS, program, words);
+    let mut draft = Draft::default();
+    let mut version = false;
+    for item in items {
+        let taken = match item {
+            Item::Option(Id::Version, _) => {
+                version = true;
+                Ok(())
+            }
+            Item::Option(id, value) => draft.take(program, id, value.unwrap_or_default()),
+            Item::Operand(word) => {
+                draft.operands.push(word);
+                Ok(())
+            }
+        };
+        if let Err(refusal) = taken {
+            return Parsed { version, result: Err(refusal) };
+        }
+    }
+    let result = match scanned {
+        Err(message) => Err(refuse(message)),
+        Ok(()) => draft.finish(program),
+    };
+    Parsed { version, result }
+}
+
+fn refuse(message: String) -> Refusal {
+    Refusal { message: Some(message), usage: Usage::Wrk }
+}
+
+/// Options as they come in, with wrk's defaults.
+struct Draft {
+    connections: u64,
+    threads: u64,
+    duration_s: u64,
+    timeout_s: u64,
+    warmup: Duration,
+    latency: bool,
+    fields: Fields,
+    pin: Vec<usize>,
+    json: Option<PathBuf>,
+    warnings: Vec<String>,
+    operands: Vec<String>,
+}
+
+impl Default for Draft {
+    fn default() -> Self {
+        Self {
+            connections: 10,
+            threads: 2,
+            duration_s: 10,
+            timeout_s: 2,
+            warmup: Duration::ZERO,
+            latency: false,
+            fields: Fields::default(),
+            pin: Vec::new(),
+            json: None,
+            warnings: Vec::new(),
+            operands: Vec::new(),
+        }
+    }
+}
+
+impl Draft {
+    fn take(&mut self, program: &str, id: Id, value: String) -> Result<(), Refusal> {
+        let metric = |name: &str| {
+            parse_metric(&value).ok_or_else(|| {
+                refuse(format!("{program}: {name} {value}: a whole number, such as 400 or 1k"))
+            })
+        };
+        let time = |name: &str| {
+            parse_time_s(&value).ok_or_else(|| {
+                refuse(format!("{program}: {name} {value}: whole seconds, such as 10s, 2m or 1h"))
+            })
+        };
+        match id {
+            Id::Connections => self.connections = metric("--connections")?,
+            Id::Threads => self.threads = metric("--threads")?,
+            Id::Duration => self.duration_s = time("--duration")?,
+            Id::Timeout => self.timeout_s = time("--timeout")?,
+            Id::Header => self.add_field(program, &value)?,
+            Id::Latency => self.latency = true,
+            Id::Pin => self.pin = parse_cpus(&value).map_err(|why| refuse_own(program, &why))?,
+            Id::Json => self.json = Some(PathBuf::from(value)),
+            Id::Warmup => {
+                self.warmup = parse_warmup(&value).ok_or_else(|| {
+                    refuse_own(program, &format!("--warmup {value}: a time, such as 2s or 500ms"))
+                })?;
+            }
+            Id::Script => {
+                let why = "-s: this version cannot run scripts; without -s it sends GET requests";
+                return Err(refuse_own(program, why));
+            }
+            Id::Help => return Err(Refusal { message: None, usage: Usage::Full }),
+            Id::UsageOnly | Id::Version => {
+                return Err(Refusal { message: None, usage: Usage::Wrk });
+            }
+        }
+        Ok(())
+    }
+
+    fn add_field(&mut self, program: &str, argument: &str) -> Result<(), Refusal> {
+        match self.fields.add(argument) {
+            Ok(()) => {}
+            Err(FieldError::Control) => {
+                let why = "a header must not contain control characters";
+                return Err(refuse_own(program, why));
+            }
+            Err(FieldError::NoSeparator) => self.warnings.push(format!(
+                "{program}: header '{argument}' is ignored, as wrk ignores it: write 'Name: value'"
+            )),
+            Err(FieldError::ContentLength) => self.warnings.push(format!(
+                "{program}: header '{argument}' is ignored: the request has no body"
+            )),
+        }
+        Ok(())
+    }
+
+    /// wrk's checks, in wrk's order.
+    fn finish(self, program: &str) -> Result<Options, Refusal> {
+        let url_text = match self.operands.first() {
+            Some(url) if self.threads > 0 && self.duration_s > 0 => url.clone(),
+            Some(_) => return Err(refuse(format!("{program}: -t and -d must be at least 1"))),
+            None => return Err(Refusal { message: None, usage: Usage::Wrk }),
+        };
+        let url = Url::parse(&url_text).map_err(|error| match error {
+            UrlError::Invalid => refuse(format!("invalid URL: {url_text}")),
+            UrlError::Https => {
+                refuse_own(program, "https:// needs TLS, which this version lacks: use http://")
+            }
+            UrlError::Scheme => {
+                refuse_own(program, &format!("{url_text}: the scheme must be http://"))
+            }
+        })?;
+        if self.connections < self.threads {
+            return Err(refuse("number of connections must be >= threads".to_owned()));
+        }
+        let count = |number: u64| {
+            usize::try_from(number).map_err(|error| refuse_own(program, &error.to_string()))
+        };
+        let (threads, connections) = (count(self.threads)?, count(self.connections)?);
+        let plan = Plan {
+            schedule: Schedule::Closed,
+            transport: TransportKind::Epoll,
+            stop: StopRule::After(Duration::from_secs(self.duration_s)),
+            warmup: self.warmup,
+            timeout: Duration::from_secs(self.timeout_s),
+            connections: connections / threads,
+        };
+        Ok(Options {
+            url_text,
+            url,
+            threads,
+            connections,
+            plan,
+            duration_s: self.duration_s,
+            latency: self.latency,
+            fields: self.fields,
+            pin: self.pin,
+            json: self.json,
+            warnings: self.warnings,
+        })
+    }
+}
+
+/// A mistake that wrk does not know: a sentence is worth more than its usage.
+fn refuse_own(program: &str, why: &str) -> Refusal {
+    Refusal { message: Some(format!("{program}: {why}")), usage: Usage::None }
+}
+
+/// A time of `--warmup`: as wrk's, or in milliseconds.
+fn parse_warmup(text: &str) -> Option<Duration> {
+    match text.strip_suffix("ms") {
+        Some(digits) if digits.bytes().all(|digit| digit.is_ascii_digit()) => {
+            digits.parse().ok().map(Duration::from_millis)
+        }
+        Some(_) => None,
+        None => parse_time_s(text).map(Duration::from_secs),
+    }
+}
+
+/// Highest CPU number there can be: the width of the kernel's `cpu_set_t`.
+const CPU_MAX: usize = 1023;
+
+/// A list of CPUs as the kernel writes it, `0,2-3`.
+fn parse_cpus(text: &str) -> Result<Vec<usize>, String> {
+    let mut cpus = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let number = |digits: &str| {
+            digits.parse::<usize>().ok().filter(|cpu| *cpu <= CPU_MAX).ok_or_else(|| {
+                format!("--pin {text}: '{part}' is no CPU or range of CPUs, such as 0,2-3")
+            })
+        };
+        let (first, last) = (number(first)?, number(last)?);
+        if first > last {
+            return Err(format!("--pin {text}: the range '{part}' runs backwards"));
+        }
+        cpus.extend(first..=last);
+    }
+    Ok(cpus)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+//! How bytes reach the server, and the boundary that every transport stands behind.
+//!
+//! A [`Transport`] owns the connections of one thread, numbered by *slot*, and their sockets; it
+//! knows nothing of HTTP. It tells a [`Handler`] what happened and does what the handler answers.
+//! Bytes are lent to the handler where they were received, so a transport whose bytes lie in a
+//! frame or in a ring need not copy them. The clock is the transport's too, which lets a test drive
+//! the whole generator in virtual time.
+
+pub mod epoll;
+#[expect(unsafe_code, reason = "system calls, each wrapped once")]
+pub(crate) mod sys;
+
+use std::io;
+
+/// What the handler wants of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing; wait for bytes.
+    Wait,
+    /// Send [`Handler::request`].
+    Send,
+    /// Close it, and open it again at once.
+    Reopen,
+    /// Close it; the caller of [`Transport::open`] opens it again.
+    Close,
+}
+
+/// What a connection was doing when it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// It was being opened.
+    Connect,
+    /// A response was awaited.
+    Read,
+    /// A request was being written.
+    Write,
+}
+
+/// What happens on connections. `now_ns` is the transport's clock.
+pub trait Handler {
+    /// A connection is open.
+    fn opened(&mut self, now_ns: u64, slot: usize) -> Next;
+
+    /// Bytes arrived, the clock being read right after. `reusable` is false where nothing more can
+    /// be sent: the peer has closed its side, or the request before is not yet sent whole.
+    fn received(&mut self, now_ns: u64, slot: usize, bytes: &[u8], reusable: bool) -> Next;
+
+    /// The peer closed the connection in order.
+    fn closed(&mut self, now_ns: u64, slot: usize) -> Next;
+
+    /// The connection failed. [`Next::Send`] and [`Next::Wait`] are no answers to it.
+    fn failed(&mut self, now_ns: u64, slot: usize, failure: Failure) -> Next;
+
+    /// The request to send on a connection.
+    fn request(&self, slot: usize) -> &[u8];
+}
+
+/// The connections of one thread.
+pub trait Transport {
+    /// The time in nanoseconds, which never runs backwards.
+    fn now_ns(&self) -> u64;
+
+    /// Opens a connection; the handler hears how that ends, perhaps before this returns.
+    fn open(&mut self, slot: usize, handler: &mut impl Handler);
+
+    /// Waits until something happens, but not longer than about `wait_ns`, and tells the handler.
+    /// One call does a bounded amount of work.
+    ///
+    /// # Errors
+    /// Only where waiting itself is impossible: what happens to a connection goes to the handler.
+    fn poll(&mut self, wait_ns: u64, handler: &mut impl Handler) -> io::Result<()>;
+}

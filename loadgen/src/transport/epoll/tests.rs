@@ -1,0 +1,161 @@
+//! The transport against a peer whose every step is given: what the handler hears, in order.
+
+use super::*;
+use std::net::TcpListener;
+use std::thread;
+
+/// More than the kernel takes at once from a peer that does not read: 16 MiB.
+const LARGE_BYTES: usize = 16 << 20;
+
+/// Writes down what it hears; sends once on opening, and reopens whatever ends.
+struct Recorder {
+    request: Vec<u8>,
+    heard: Vec<&'static str>,
+    received_bytes: usize,
+    /// Whether the connection could still be used when the latest bytes came.
+    reusable: bool,
+    /// Bytes after which the next request is sent, if the connection can be used.
+    response_bytes: usize,
+}
+
+impl Recorder {
+    fn new(request_bytes: usize, response_bytes: usize) -> Self {
+        Self {
+            request: vec![b'x'; request_bytes],
+            heard: Vec::new(),
+            received_bytes: 0,
+            reusable: false,
+            response_bytes,
+        }
+    }
+}
+
+impl Handler for Recorder {
+    fn opened(&mut self, _now_ns: u64, _slot: usize) -> Next {
+        self.heard.push("opened");
+        Next::Send
+    }
+
+    fn received(&mut self, _now_ns: u64, _slot: usize, bytes: &[u8], reusable: bool) -> Next {
+        self.received_bytes += bytes.len();
+        self.reusable = reusable;
+        if self.received_bytes < self.response_bytes {
+            return Next::Wait;
+        }
+        self.heard.push("answered");
+        if reusable { Next::Send } else { Next::Close }
+    }
+
+    fn closed(&mut self, _now_ns: u64, _slot: usize) -> Next {
+        self.heard.push("closed");
+        Next::Close
+    }
+
+    fn failed(&mut self, _now_ns: u64, _slot: usize, failure: Failure) -> Next {
+        self.heard.push(match failure {
+            Failure::Connect => "connect failed",
+            Failure::Read => "read failed",
+            Failure::Write => "write failed",
+        });
+        Next::Close
+    }
+
+    fn request(&self, _slot: usize) -> &[u8] {
+        &self.request
+    }
+}
+
+/// Opens one connection to `peer` and polls until the handler has heard `things` things.
+fn hear(
+    mut recorder: Recorder,
+    things: usize,
+    peer: impl FnOnce(TcpStream) + Send + 'static,
+) -> Recorder {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let peer = thread::spawn(move || peer(listener.accept().unwrap().0));
+    let mut transport = EpollTransport::new(address, 1).unwrap();
+    transport.open(0, &mut recorder);
+    while recorder.heard.len() < things {
+        transport.poll(60_000_000_000, &mut recorder).unwrap();
+    }
+    drop(transport);
+    peer.join().unwrap();
+    recorder
+}
+
+fn read_whole(stream: &mut TcpStream, bytes: usize) {
+    stream.read_exact(&mut vec![0; bytes]).unwrap();
+}
+
+#[test]
+fn a_request_that_does_not_fit_at_once_is_sent_in_parts() {
+    let recorder = hear(Recorder::new(LARGE_BYTES, 2), 2, |mut stream| {
+        read_whole(&mut stream, LARGE_BYTES);
+        stream.write_all(b"ok").unwrap();
+        // Until the client closes: the next request, which it does not wait to have taken.
+        io::copy(&mut stream, &mut io::sink()).ok();
+    });
+    assert_eq!(recorder.heard, ["opened", "answered"]);
+    assert!(recorder.reusable);
+}
+
+#[test]
+fn a_response_that_overtakes_its_request_ends_the_connection() {
+    let recorder = hear(Recorder::new(LARGE_BYTES, 2), 2, |mut stream| {
+        stream.write_all(b"no").unwrap();
+        // The client closes with bytes of the request left, which the kernel ends with a reset.
+        io::copy(&mut stream, &mut io::sink()).ok();
+    });
+    assert_eq!(recorder.heard, ["opened", "answered"]);
+    assert!(!recorder.reusable);
+}
+
+#[test]
+fn a_long_response_is_read_to_its_end_over_several_turns() {
+    const { assert!(LARGE_BYTES > READS_MAX * RECEIVE_BYTES) };
+    let recorder = hear(Recorder::new(4, LARGE_BYTES), 2, |mut stream| {
+        read_whole(&mut stream, 4);
+        stream.write_all(&vec![b'y'; LARGE_BYTES]).unwrap();
+        read_whole(&mut stream, 4);
+        // Until the client closes, so that it hears nothing else.
+        io::copy(&mut stream, &mut io::sink()).ok();
+    });
+    assert_eq!(recorder.heard, ["opened", "answered"]);
+    assert_eq!(recorder.received_bytes, LARGE_BYTES);
+}
+
+#[test]
+fn bytes_before_a_close_are_heard_before_the_close() {
+    let recorder = hear(Recorder::new(4, usize::MAX), 2, |mut stream| {
+        read_whole(&mut stream, 4);
+        stream.write_all(&vec![b'y'; LARGE_BYTES]).unwrap();
+    });
+    assert_eq!(recorder.heard, ["opened", "closed"]);
+    assert_eq!(recorder.received_bytes, LARGE_BYTES);
+}
+
+#[test]
+fn a_close_without_bytes_is_heard_as_one() {
+    let recorder = hear(Recorder::new(4, 2), 2, |mut stream| read_whole(&mut stream, 4));
+    assert_eq!(recorder.heard, ["opened", "closed"]);
+}
+
+#[test]
+fn a_reset_is_a_failure() {
+    // A socket that is closed with bytes unread sends a reset.
+    let recorder = hear(Recorder::new(4, 2), 2, |mut stream| read_whole(&mut stream, 2));
+    assert_eq!(recorder.heard, ["opened", "read failed"]);
+}
+
+#[test]
+fn a_refused_connection_is_a_failure_to_connect() {
+    // NB: port 1 is tcpmux, which nobody runs.
+    let mut transport = EpollTransport::new(SocketAddr::from(([127, 0, 0, 1], 1)), 1).unwrap();
+    let mut recorder = Recorder::new(4, 2);
+    transport.open(0, &mut recorder);
+    while recorder.heard.is_empty() {
+        transport.poll(60_000_000_000, &mut recorder).unwrap();
+    }
+    assert_eq!(recorder.heard, ["connect failed"]);
+}
