@@ -1,1 +1,54 @@
-//! ARP, IPv4, ICMP, demultiplexing, connection table, timers and poll over any Queue.
+//! TCP/IPv4 on one queue: ARP, ICMP echo, demultiplexing, connection table, timers and poll.
+//!
+//! ```text
+//!                    App: opened, ready, closed
+//!                      ▲ input, Event    │ Outbox, Advance
+//!   ┌──────────────────┴─────────────────▼──────────────────┐
+//!   │ Engine::poll   receive ▸ input ▸ timers ▸ output      │   Table: connections, flow table,
+//!   │                   │                 ▲                 │   timer wheel, input and output
+//!   │                   ▼                 │                 │   lists; TIME-WAIT beside it
+//!   │              Tcp::segment_arrives  Tcp::poll_transmit │
+//!   └───────────────────▲─────────────────┬─────────────────┘
+//!              rx_burst │                 │ tx_burst        (stack/queue)
+//! ```
+//!
+//! Work per packet does not depend on how many connections are open: nothing here walks over
+//! connections, except [`Engine::drain`] once and its deadline once. Everything has a bound in
+//! [`Config`] or a constant, every drop a [`Count`]. Received frames are answered in place (ARP,
+//! ICMP, resets, immediate ACKs), so that control traffic never waits for a free frame; other
+//! output that finds none stays with its connection until the next poll.
+//!
+//! Which TCP runs the connections is a type parameter ([`Tcp`]); [`Smoltcp`] is the first.
+//!
+//! What it deliberately does not do: active opens, IPv6, IP options and fragments, routing (a
+//! reply goes to the MAC address that the segment came from), asking the time, blocking.
+//!
+//! Entry points: [`Engine::new`], [`Engine::poll`], [`App`]. Sources: RFC 9293 (TCP), RFC 791,
+//! RFC 792, RFC 826, RFC 1122.
+#![forbid(unsafe_code)]
+
+mod app;
+mod arrivals;
+mod checksum;
+mod config;
+mod core;
+mod counters;
+mod engine;
+mod flow;
+mod packet;
+mod port;
+mod rate;
+mod reply;
+mod smol;
+mod table;
+mod time_wait;
+mod transport;
+mod wheel;
+
+pub use app::{Advance, App, Close, Closed, ConnId, Event, Outbox};
+pub use config::Config;
+pub use counters::Count;
+pub use engine::Engine;
+pub use flow::Flow;
+pub use smol::{SmolConn, Smoltcp};
+pub use transport::{Phase, SendBuffer, Tcp};

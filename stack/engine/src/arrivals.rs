@@ -1,0 +1,218 @@
+//! Receive: what a frame is, whom it concerns, and what it is answered with at once.
+
+use crate::app::{App, Closed};
+use crate::core::Core;
+use crate::counters::Count;
+use crate::packet::{ETHERNET_LEN, Packet, Segment, classify};
+use crate::port::Port;
+use crate::reply::{ARP_REPLY_LEN, ControlPacket, answer_arp, answer_echo, bare_ack, reset_for};
+use crate::table::Connection;
+use crate::time_wait::Verdict;
+use crate::transport::{Phase, Tcp};
+use queue::{Frame, Queue};
+use std::net::Ipv4Addr;
+use tcp::Instant;
+
+impl<A: App, T: Tcp> Core<A, T> {
+    pub(crate) fn frame_arrives<Q: Queue>(
+        &mut self,
+        now: Instant,
+        port: &mut Port<Q>,
+        frame: Frame,
+    ) {
+        match classify(&port.identity, port.queue.bytes(&frame)) {
+            Ok(Packet::Tcp(segment)) => self.segment_arrives(now, port, frame, &segment),
+            Ok(Packet::Arp) => self.arp_arrives(now, port, frame),
+            Ok(Packet::Icmp { ip_header_len, ip_len }) => {
+                self.icmp_arrives(now, port, frame, (ip_header_len, ip_len));
+            }
+            Err(reason) => {
+                self.counters.add(reason);
+                port.queue.free(frame);
+            }
+        }
+    }
+
+    fn arp_arrives<Q: Queue>(&mut self, now: Instant, port: &mut Port<Q>, mut frame: Frame) {
+        let identity = port.identity;
+        let len = frame.len();
+        let outcome = match answer_arp(&identity, port.queue.bytes_mut(&mut frame, len)) {
+            Ok(()) if self.arp_limit.allow(now) => Count::ArpReplies,
+            Ok(()) => Count::ArpSuppressed,
+            Err(reason) => reason,
+        };
+        self.counters.add(outcome);
+        if outcome == Count::ArpReplies {
+            // Cuts off the padding behind the request, which is none of our bytes.
+            port.queue.bytes_mut(&mut frame, ARP_REPLY_LEN);
+            port.send(frame, &mut self.counters);
+        } else {
+            port.queue.free(frame);
+        }
+    }
+
+    fn icmp_arrives<Q: Queue>(
+        &mut self,
+        now: Instant,
+        port: &mut Port<Q>,
+        mut frame: Frame,
+        (ip_header_len, ip_len): (usize, usize),
+    ) {
+        let identity = port.identity;
+        // Cuts off the padding behind the packet, as above.
+        let len = u16::try_from(ETHERNET_LEN + ip_len).expect("not longer than the frame");
+        let bytes = port.queue.bytes_mut(&mut frame, len);
+        let outcome = match answer_echo(&identity, bytes, ip_header_len, ip_len) {
+            Ok(()) if self.echo_limit.allow(now) => Count::EchoReplies,
+            Ok(()) => Count::EchoSuppressed,
+            Err(reason) => reason,
+        };
+        self.counters.add(outcome);
+        if outcome == Count::EchoReplies {
+            port.send(frame, &mut self.counters);
+        } else {
+            port.queue.free(frame);
+        }
+    }
+
+    fn segment_arrives<Q: Queue>(
+        &mut self,
+        now: Instant,
+        port: &mut Port<Q>,
+        frame: Frame,
+        segment: &Segment,
+    ) {
+        self.counters.add(Count::RxSegments);
+        let packet = &port.queue.bytes(&frame)[ETHERNET_LEN..ETHERNET_LEN + segment.ip_len];
+        let reply_len = match self.table.find(segment.flow) {
+            Some(index) => self.connection_hears(now, index, segment, packet),
+            None => self.stranger_arrives(now, port.identity.address, segment, packet),
+        };
+        match reply_len {
+            Some(len) => {
+                port.reply_tcp(frame, &self.reply[..len], segment.mac, &mut self.counters);
+            }
+            None => port.queue.free(frame),
+        }
+    }
+
+    /// A segment of a connection in the table; returns the length of the reply.
+    fn connection_hears(
+        &mut self,
+        now: Instant,
+        index: u32,
+        segment: &Segment,
+        packet: &[u8],
+    ) -> Option<usize> {
+        let connection = self.table.at(index);
+        connection.heard_at = now;
+        connection.mac = segment.mac;
+        let phase_before = self.tcp.phase(&connection.tcp);
+        let backlog_before = self.tcp.backlog(&connection.tcp);
+        let reply_len = self.tcp.segment_arrives(now, &mut connection.tcp, packet, &mut self.reply);
+        if self.tcp.backlog(&connection.tcp) < backlog_before {
+            connection.waiting_since = now;
+        }
+        let phase = self.tcp.phase(&connection.tcp);
+        if phase != phase_before {
+            match phase {
+                // What led here acknowledged our FIN and carried or followed the peer's.
+                Phase::TimeWait => connection.time_wait = (segment.ack, segment.seq_end()),
+                Phase::Closed if segment.flags.rst => {
+                    connection.ended.get_or_insert(Closed::ResetByPeer);
+                }
+                Phase::Closed => {
+                    connection.ended.get_or_insert(Closed::Finished);
+                }
+                Phase::Open | Phase::Handshake => {}
+            }
+            if phase_before == Phase::Handshake && phase == Phase::Open {
+                self.handshake_completes(now, index);
+            }
+        }
+        self.discard_after_close(index);
+        if self.has_event(index) {
+            self.table.push_input(index);
+        }
+        self.table.push_output(index);
+        reply_len
+    }
+
+    fn handshake_completes(&mut self, now: Instant, index: u32) {
+        self.counters.add(Count::Opened);
+        self.table.opened(index);
+        let id = self.table.id(index);
+        let connection = self.table.at(index);
+        connection.limit_timer = Instant::NEVER;
+        connection.must_drain = self.is_draining;
+        connection.app = self.app.opened(now, id, connection.flow.peer());
+        if connection.app.is_none() {
+            self.counters.add(Count::OpenRefused);
+            self.abort(index, Closed::ResetByApp);
+        }
+    }
+
+    /// A segment of no connection in the table; returns the length of the reply.
+    fn stranger_arrives(
+        &mut self,
+        now: Instant,
+        address: Ipv4Addr,
+        segment: &Segment,
+        packet: &[u8],
+    ) -> Option<usize> {
+        match self.time_wait.segment_arrives(now, segment) {
+            Some(Verdict::Ignore) => return None,
+            Some(Verdict::Acknowledge { seq, ack }) => {
+                self.counters.add(Count::TimeWaitAcks);
+                return Some(self.reply_with(bare_ack(address, segment.flow, seq, ack)));
+            }
+            Some(Verdict::Reopen) => self.counters.add(Count::TimeWaitReused),
+            None => {}
+        }
+        let begins = segment.flags.syn && !segment.flags.ack;
+        if begins && segment.flow.local_port() == self.config.listen.port() {
+            if !self.is_draining {
+                self.syn_arrives(now, segment, packet);
+                return None;
+            }
+            self.counters.add(Count::SynDraining);
+        }
+        self.refuse(now, address, segment)
+    }
+
+    /// RFC 9293 §3.10.7.2, "LISTEN": a SYN begins a connection, if there is room for one.
+    fn syn_arrives(&mut self, now: Instant, segment: &Segment, packet: &[u8]) {
+        if self.table.half_open() >= self.config.half_open as usize {
+            return self.counters.add(Count::SynBacklogFull);
+        }
+        if self.table.is_full() {
+            return self.counters.add(Count::SynTableFull);
+        }
+        let Some(tcp) = self.tcp.accept(now, segment.flow, packet) else {
+            return self.counters.add(Count::SynUnacceptable);
+        };
+        self.counters.add(Count::HalfOpened);
+        let limit = now + self.config.handshake_timeout;
+        let connection = Connection::new(now, tcp, segment.flow, segment.mac, limit);
+        let index = self.table.insert(connection);
+        self.table.reschedule(index);
+        self.table.push_output(index);
+    }
+
+    /// RFC 9293 §3.10.7.1, "CLOSED": a reset answers, as often as the rate limit allows.
+    fn refuse(&mut self, now: Instant, address: Ipv4Addr, segment: &Segment) -> Option<usize> {
+        let reset = reset_for(address, segment)?;
+        if self.reset_limit.allow(now) {
+            self.counters.add(Count::UnknownReset);
+            Some(self.reply_with(reset))
+        } else {
+            self.counters.add(Count::UnknownSuppressed);
+            None
+        }
+    }
+
+    fn reply_with(&mut self, packet: ControlPacket) -> usize {
+        self.reply[..packet.len()].copy_from_slice(&packet);
+        packet.len()
+    }
+}

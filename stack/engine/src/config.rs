@@ -1,0 +1,59 @@
+//! The bounds and addresses of one engine.
+
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+/// Everything that an engine is told once. Sizes in bytes; every field is a bound or an address.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Our address, and the port that connections are accepted on.
+    pub listen: SocketAddrV4,
+    /// Connections in the table at a time, half-open ones included. Memory for the tables is
+    /// taken when the engine is made, that of a connection when it opens.
+    pub connections: u32,
+    /// Half-open connections at a time; beyond it SYNs are dropped.
+    pub half_open: u32,
+    /// Receive buffer of a connection: the largest window, and the most unread input.
+    pub rx_buffer_bytes: usize,
+    /// Send buffer of a connection: the most output that is unsent or unacknowledged.
+    pub tx_buffer_bytes: usize,
+    /// From a SYN to the end of the handshake.
+    pub handshake_timeout: Duration,
+    /// Output waiting and nothing heard of the peer: RFC 9293 §3.8.3 calls it R2.
+    pub user_timeout: Duration,
+    /// From the acknowledgement of our FIN to the peer's own, when the application closed both
+    /// directions.
+    pub fin_wait_timeout: Duration,
+    /// Two maximum segment lifetimes (RFC 9293 §3.4.1).
+    pub time_wait: Duration,
+    /// Connections in TIME-WAIT at a time; beyond it the oldest is forgotten.
+    pub time_wait_entries: u32,
+    /// ARP requests and ICMP echo requests answered per second, each.
+    pub control_replies_per_second: u32,
+    /// Resets per second in answer to segments that belong to no connection.
+    pub resets_per_second: u32,
+    /// Secret key of the hash tables and of initial sequence numbers: 16 random bytes.
+    pub key: [u8; 16],
+}
+
+impl Config {
+    /// The defaults for a server at `listen`; `key` must come from a secure source.
+    #[must_use]
+    pub fn new(listen: SocketAddrV4, key: [u8; 16]) -> Self {
+        Self {
+            listen,
+            connections: 16_384,
+            half_open: 4096,
+            rx_buffer_bytes: 64 * 1024,
+            tx_buffer_bytes: 64 * 1024,
+            handshake_timeout: Duration::from_secs(15),
+            user_timeout: Duration::from_secs(100),
+            fin_wait_timeout: Duration::from_secs(60),
+            time_wait: Duration::from_secs(60),
+            time_wait_entries: 65_536,
+            control_replies_per_second: 1000,
+            resets_per_second: 10_000,
+            key,
+        }
+    }
+}

@@ -1,0 +1,395 @@
+//! The engine without its queue: connections, what they are told, and what they send.
+
+use crate::app::{Advance, App, Close, Closed, ConnId, Outbox};
+use crate::config::Config;
+use crate::counters::{Count, Counters};
+use crate::packet::ETHERNET_LEN;
+use crate::port::Port;
+use crate::rate::RateLimit;
+use crate::table::{Connection, Table};
+use crate::time_wait::TimeWait;
+use crate::transport::{Phase, Tcp};
+use queue::{BURST_MAX, Queue};
+use std::time::Duration;
+use tcp::Instant;
+
+/// Connections whose application is told something in one poll, at most.
+const INPUT_MAX: usize = 4 * BURST_MAX;
+/// Events that one application is told before it is the next one's turn.
+const EVENTS_PER_TURN: usize = 4;
+/// Timers moved or fired in one poll, at most.
+const TIMER_MAX: usize = 4 * BURST_MAX;
+/// Connections asked for segments in one poll, at most.
+const OUTPUT_MAX: usize = 4 * BURST_MAX;
+/// Segments that one connection sends before it is the next one's turn.
+const SEGMENTS_PER_TURN: usize = 16;
+
+/// Everything but the queue, so that a received frame can be read while connections change.
+pub(crate) struct Core<A: App, T: Tcp> {
+    pub(crate) app: A,
+    pub(crate) tcp: T,
+    pub(crate) config: Config,
+    pub(crate) table: Table<A::Conn, T::Conn>,
+    pub(crate) time_wait: TimeWait,
+    pub(crate) counters: Counters,
+    pub(crate) arp_limit: RateLimit,
+    pub(crate) echo_limit: RateLimit,
+    pub(crate) reset_limit: RateLimit,
+    /// Where the answer to a segment is written before it goes into a frame.
+    pub(crate) reply: Box<[u8]>,
+    pub(crate) is_draining: bool,
+    /// When what is left is cut off, once draining and until it is.
+    drain_deadline: Option<Instant>,
+}
+
+/// What a handshake that has begun gets to complete when the engine drains.
+const DRAIN_HANDSHAKE: Duration = Duration::from_secs(1);
+
+/// How a connection's turn at sending ended.
+enum Turn {
+    /// It has nothing more to send now.
+    Done,
+    /// It has more to send than its turn allows, or than the burst has room for.
+    More,
+    /// No frame is free.
+    NoFrame,
+}
+
+impl<A: App, T: Tcp> Core<A, T> {
+    pub(crate) fn new(app: A, tcp: T, config: Config, mtu: usize) -> Self {
+        Self {
+            app,
+            tcp,
+            table: Table::new(config.connections, &config.key),
+            time_wait: TimeWait::new(config.time_wait_entries, config.time_wait, &config.key),
+            counters: Counters::new(),
+            arp_limit: RateLimit::new(config.control_replies_per_second),
+            echo_limit: RateLimit::new(config.control_replies_per_second),
+            reset_limit: RateLimit::new(config.resets_per_second),
+            reply: vec![0; mtu].into_boxed_slice(),
+            is_draining: false,
+            drain_deadline: None,
+            config,
+        }
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        [self.table.next_deadline(), self.time_wait.next_deadline(), self.drain_deadline]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    // Input: applications are told what happened.
+
+    pub(crate) fn input(&mut self, now: Instant) {
+        for _ in 0..self.table.input_len().min(INPUT_MAX) {
+            if let Some(index) = self.table.pop_input() {
+                self.tell(now, index);
+            }
+        }
+    }
+
+    /// Whether there is something to tell the application of a connection.
+    pub(crate) fn has_event(&mut self, index: u32) -> bool {
+        let connection = self.table.at(index);
+        let input = (self.tcp.unread(&connection.tcp), self.tcp.is_eof(&connection.tcp));
+        let backlog = self.tcp.backlog(&connection.tcp);
+        connection.next_event(input, backlog, self.config.tx_buffer_bytes).is_some()
+    }
+
+    /// Tells the application of a connection what there is to tell.
+    fn tell(&mut self, now: Instant, index: u32) {
+        for _ in 0..EVENTS_PER_TURN {
+            let Self { app, tcp, table, config, .. } = self;
+            let connection = table.at(index);
+            let input = (tcp.unread(&connection.tcp), tcp.is_eof(&connection.tcp));
+            let backlog = tcp.backlog(&connection.tcp);
+            let event = connection.next_event(input, backlog, config.tx_buffer_bytes);
+            let (Some(event), Some(conn)) = (event, &mut connection.app) else {
+                return self.table.push_output(index);
+            };
+            if backlog == 0 {
+                connection.waiting_since = now;
+            }
+            let (input, buffer) = tcp.split(&mut connection.tcp);
+            let mut outbox = Outbox::new(buffer, connection.waiting_since);
+            let advance = app.ready(now, conn, event, input, &mut outbox);
+            connection.told(event);
+            self.apply(now, index, advance);
+        }
+        self.table.push_output(index);
+        if self.has_event(index) {
+            self.table.push_input(index);
+        }
+    }
+
+    /// Does what the application answered.
+    fn apply(&mut self, now: Instant, index: u32, advance: Advance) {
+        let connection = self.table.at(index);
+        if advance.consumed > 0 {
+            self.tcp.consume(&mut connection.tcp, advance.consumed);
+        }
+        connection.told_unread = self.tcp.unread(&connection.tcp);
+        connection.told_backlog = self.tcp.backlog(&connection.tcp);
+        connection.wants_space = advance.wants_space;
+        connection.app_timer = advance.wake_at;
+        match advance.close {
+            None => {}
+            Some(Close::Write) if connection.close.is_none() => {
+                connection.close = Some(Close::Write);
+                self.tcp.close(&mut connection.tcp);
+            }
+            Some(Close::Both) if matches!(connection.close, None | Some(Close::Write)) => {
+                connection.close = Some(Close::Both);
+                connection.closed_at = now;
+                let limit = now + self.config.fin_wait_timeout;
+                connection.limit_timer = connection.limit_timer.min(limit);
+                self.tcp.close(&mut connection.tcp);
+                self.discard_after_close(index);
+            }
+            Some(Close::Write | Close::Both) => {}
+            Some(Close::Reset) => {
+                connection.close = Some(Close::Reset);
+                self.abort(index, Closed::ResetByApp);
+            }
+        }
+        self.table.reschedule(index);
+    }
+
+    /// Drops what arrives after the application has closed both directions.
+    ///
+    /// DEVIATION: RFC 9293 §3.6.1 (SHLD-3) would have a reset answer data after CLOSE. It would
+    /// also destroy the response that is still on its way (RFC 9112 §9.6), so the data is dropped,
+    /// and `fin_wait_timeout` ends what does not end by itself.
+    pub(crate) fn discard_after_close(&mut self, index: u32) {
+        let connection = self.table.at(index);
+        let unread = self.tcp.unread(&connection.tcp);
+        if unread > 0 && connection.is_closed_by_app() {
+            self.tcp.consume(&mut connection.tcp, unread);
+            self.counters.add_many(Count::AfterClose, unread as u64);
+        }
+    }
+
+    pub(crate) fn with<R>(
+        &mut self,
+        now: Instant,
+        id: ConnId,
+        send: impl FnOnce(&mut A::Conn, &mut Outbox<'_>) -> R,
+    ) -> Option<R> {
+        let connection = self.table.by_id(id)?;
+        if connection.close.is_some() || connection.ended.is_some() {
+            return None;
+        }
+        let conn = connection.app.as_mut()?;
+        if self.tcp.backlog(&connection.tcp) == 0 {
+            connection.waiting_since = now;
+        }
+        let (_, buffer) = self.tcp.split(&mut connection.tcp);
+        let mut outbox = Outbox::new(buffer, connection.waiting_since);
+        let result = send(conn, &mut outbox);
+        self.table.push_output(id.index);
+        Some(result)
+    }
+
+    // Timers.
+
+    pub(crate) fn timers(&mut self, now: Instant) {
+        let mut budget = TIMER_MAX;
+        while let Some(index) = self.table.pop_timer(now, &mut budget) {
+            self.timer_fires(now, index);
+        }
+        let expired = self.time_wait.expire(now, &mut budget);
+        self.counters.add_many(Count::TimeWaitExpired, expired);
+        if self.drain_deadline.is_some_and(|deadline| deadline <= now) {
+            self.drain_deadline = None;
+            for index in self.table.indices() {
+                self.abort(index, Closed::DrainDeadline);
+            }
+        }
+    }
+
+    fn timer_fires(&mut self, now: Instant, index: u32) {
+        let connection = self.table.at(index);
+        let due = |timer: &mut Instant| {
+            let is_due = *timer <= now;
+            if is_due {
+                *timer = Instant::NEVER;
+            }
+            is_due
+        };
+        let limit = due(&mut connection.limit_timer);
+        let wake = due(&mut connection.app_timer);
+        connection.must_wake |= wake;
+        if due(&mut connection.tcp_timer) {
+            self.table.push_output(index);
+        }
+        if wake {
+            self.tell(now, index);
+        }
+        if limit {
+            self.limit_reached(now, index);
+        }
+        self.table.reschedule(index);
+    }
+
+    /// Looks whether a connection should be given up, and if not, when to look again.
+    fn limit_reached(&mut self, now: Instant, index: u32) {
+        let connection = self.table.at(index);
+        if connection.half_open {
+            // Nothing is sent: whoever sent the SYN is not there, or never was.
+            self.counters.add(Count::HalfOpenExpired);
+            connection.half_open_expired = true;
+            return self.table.push_output(index);
+        }
+        match give_up_at(&self.tcp, &self.config, connection) {
+            Some(at) if at <= now => self.abort(index, Closed::TimedOut),
+            Some(at) => connection.limit_timer = at,
+            None => {}
+        }
+    }
+
+    /// Resets a connection, unless it is over already.
+    pub(crate) fn abort(&mut self, index: u32, why: Closed) {
+        let connection = self.table.at(index);
+        if connection.ended.is_none() {
+            connection.ended = Some(why);
+            self.tcp.abort(&mut connection.tcp);
+        }
+        self.table.push_output(index);
+    }
+
+    pub(crate) fn drain(&mut self, now: Instant, deadline: Instant) {
+        self.is_draining = true;
+        self.drain_deadline = Some(deadline);
+        for index in self.table.indices() {
+            let connection = self.table.at(index);
+            if connection.half_open {
+                // The peer may have been told that it is connected. It has a moment to say so.
+                connection.limit_timer = connection.limit_timer.min(now + DRAIN_HANDSHAKE);
+                self.table.reschedule(index);
+            } else {
+                connection.must_drain = true;
+                self.table.push_input(index);
+            }
+        }
+    }
+
+    // Output.
+
+    pub(crate) fn output<Q: Queue>(&mut self, now: Instant, port: &mut Port<Q>) {
+        for _ in 0..self.table.output_len().min(OUTPUT_MAX) {
+            if !port.has_room() {
+                break;
+            }
+            let Some(index) = self.table.pop_output() else { break };
+            match self.transmit(now, port, index) {
+                Turn::Done => self.settle(now, index),
+                Turn::More => self.table.push_output(index),
+                Turn::NoFrame => {
+                    self.counters.add(Count::NoFrame);
+                    self.table.push_output(index);
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Sends what a connection has to send now, as far as its turn allows.
+    fn transmit<Q: Queue>(&mut self, now: Instant, port: &mut Port<Q>, index: u32) -> Turn {
+        let connection = self.table.at(index);
+        if connection.half_open_expired {
+            return Turn::Done;
+        }
+        for _ in 0..SEGMENTS_PER_TURN {
+            connection.tcp_timer = self.tcp.poll_timeout(now, &connection.tcp);
+            if connection.tcp_timer > now {
+                return Turn::Done;
+            }
+            if !port.has_room() {
+                return Turn::More;
+            }
+            let Some(mut frame) = port.queue.alloc() else { return Turn::NoFrame };
+            let room = u16::try_from(ETHERNET_LEN + self.reply.len()).expect("checked by `new`");
+            let buffer = &mut port.queue.bytes_mut(&mut frame, room)[ETHERNET_LEN..];
+            let Some(len) = self.tcp.poll_transmit(now, &mut connection.tcp, buffer) else {
+                // A time-out without a segment, such as one that only changed TCP's state.
+                port.queue.free(frame);
+                connection.tcp_timer =
+                    self.tcp.poll_timeout(now, &connection.tcp).max(now + IDLE_PAUSE);
+                return Turn::Done;
+            };
+            port.send_tcp(frame, len, connection.mac, &mut self.counters);
+        }
+        Turn::More
+    }
+
+    /// After a connection has sent all it could: ends it if it is over, else sets its timers.
+    fn settle(&mut self, now: Instant, index: u32) {
+        let connection = self.table.at(index);
+        let phase = self.tcp.phase(&connection.tcp);
+        let is_over =
+            connection.half_open_expired || matches!(phase, Phase::TimeWait | Phase::Closed);
+        if !is_over {
+            if connection.limit_timer == Instant::NEVER
+                && let Some(at) = give_up_at(&self.tcp, &self.config, connection)
+            {
+                connection.limit_timer = at;
+            }
+            return self.table.reschedule(index);
+        }
+        if connection.in_input_list {
+            // What was received before the end is told before the end, in the next poll.
+            return self.table.push_output(index);
+        }
+        let connection = self.table.remove(index);
+        if phase == Phase::TimeWait {
+            let (snd_nxt, rcv_nxt) = connection.time_wait;
+            let entered = self.time_wait.enter(now, connection.flow, snd_nxt, rcv_nxt);
+            let count = if entered { Count::TimeWaitEntered } else { Count::TimeWaitOverflow };
+            self.counters.add(count);
+        }
+        self.end(connection);
+    }
+
+    fn end(&mut self, connection: Connection<A::Conn, T::Conn>) {
+        let why = connection.ended.unwrap_or(Closed::Finished);
+        if connection.half_open {
+            if !connection.half_open_expired {
+                self.counters.add(Count::HalfOpenAborted);
+            }
+        } else {
+            self.counters.add(match why {
+                Closed::Finished => Count::Finished,
+                Closed::ResetByPeer => Count::ResetByPeer,
+                Closed::ResetByApp => Count::ResetByApp,
+                Closed::TimedOut => Count::TimedOut,
+                Closed::DrainDeadline => Count::DrainDeadline,
+            });
+        }
+        self.tcp.release(connection.tcp);
+        if let Some(conn) = connection.app {
+            self.app.closed(conn, why);
+        }
+    }
+}
+
+/// How long a TCP that wanted to be asked and then had nothing to send is left alone.
+const IDLE_PAUSE: Duration = Duration::from_millis(1);
+
+/// When a connection is to be given up if nothing changes until then, `None` for never.
+fn give_up_at<C, T: Tcp>(
+    tcp: &T,
+    config: &Config,
+    connection: &Connection<C, T::Conn>,
+) -> Option<Instant> {
+    if tcp.is_unacknowledged(&connection.tcp) {
+        // RFC 9293 §3.8.3: the clock runs while output waits and the peer is silent.
+        Some(connection.heard_at.max(connection.waiting_since) + config.user_timeout)
+    } else if connection.close == Some(Close::Both) {
+        // FIN-WAIT-2, which would have no end if the peer never closed.
+        Some(connection.closed_at.max(connection.waiting_since) + config.fin_wait_timeout)
+    } else {
+        None
+    }
+}

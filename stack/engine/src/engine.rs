@@ -1,0 +1,124 @@
+//! The engine: a queue below, an application above, and one poll that runs to completion.
+
+use crate::app::{App, ConnId, Outbox};
+use crate::config::Config;
+use crate::core::Core;
+use crate::counters::Count;
+use crate::packet::ETHERNET_LEN;
+use crate::port::Port;
+use crate::smol::Smoltcp;
+use crate::transport::Tcp;
+use queue::{Burst, Counter, Queue};
+use tcp::Instant;
+
+/// A TCP/IPv4 stack on one queue, with one application, polled by one thread.
+pub struct Engine<Q, A: App, T: Tcp = Smoltcp> {
+    received: Burst,
+    port: Port<Q>,
+    core: Core<A, T>,
+}
+
+impl<Q: Queue, A: App, T: Tcp> Engine<Q, A, T> {
+    /// An engine on `queue` that tells `app` of connections and lets `tcp` run them.
+    ///
+    /// # Panics
+    /// If a frame of the queue cannot hold a packet of the queue's MTU: the driver is at fault.
+    #[must_use]
+    pub fn new(queue: Q, app: A, tcp: T, config: Config) -> Self {
+        let caps = queue.caps();
+        let (mtu, frame_bytes) = (usize::from(caps.mtu), usize::from(caps.frame_bytes));
+        assert!(
+            ETHERNET_LEN + mtu <= frame_bytes,
+            "frames of {frame_bytes} bytes cannot hold packets of {mtu} bytes",
+        );
+        let port = Port::new(queue, *config.listen.ip());
+        Self { received: Burst::new(), port, core: Core::new(app, tcp, config, mtu) }
+    }
+
+    /// Runs the stack once, to completion: at most one burst in, what follows from it, and at most
+    /// one burst of output. Returns how many frames were received.
+    ///
+    /// Neither allocates nor blocks, but for the memory of connections that open. `now` must not
+    /// go backwards from call to call.
+    pub fn poll(&mut self, now: Instant) -> usize {
+        let Self { received, port, core } = self;
+        let count = port.queue.rx_burst(received);
+        for frame in received.drain(count) {
+            core.frame_arrives(now, port, frame);
+        }
+        core.input(now);
+        core.timers(now);
+        core.output(now, port);
+        if !port.flush() {
+            core.counters.add(Count::RingFull);
+        }
+        count
+    }
+
+    /// Calls `send` with a connection and its outbox, outside of any event; `None` if the
+    /// connection is over or was closed.
+    pub fn with<R>(
+        &mut self,
+        now: Instant,
+        id: ConnId,
+        send: impl FnOnce(&mut A::Conn, &mut Outbox<'_>) -> R,
+    ) -> Option<R> {
+        self.core.with(now, id, send)
+    }
+
+    /// Ends gently: no new connections from now on, every application is told once, and what is
+    /// left at `deadline` is reset.
+    pub fn drain(&mut self, now: Instant, deadline: Instant) {
+        self.core.drain(now, deadline);
+    }
+
+    /// Whether no connection is left. Those in TIME-WAIT do not count.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.core.table.len() == 0
+    }
+
+    /// No timer is due before this instant: how long a caller may sleep, or a simulator skip,
+    /// while nothing arrives and nothing waits for room in the queue.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.core.next_deadline()
+    }
+
+    /// The application.
+    pub fn app(&mut self) -> &mut A {
+        &mut self.core.app
+    }
+
+    /// The queue.
+    pub fn queue(&mut self) -> &mut Q {
+        &mut self.port.queue
+    }
+
+    /// Calls `visit` with every counter of the engine, then of the queue.
+    ///
+    /// The first three are what is there now: connections, half-open ones among them, and those
+    /// in TIME-WAIT.
+    pub fn counters(&self, visit: &mut dyn FnMut(Counter, u64)) {
+        let gauge = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        visit(Counter("connections_now"), gauge(self.core.table.len()));
+        visit(Counter("half_open_now"), gauge(self.core.table.half_open()));
+        visit(Counter("time_wait_now"), gauge(self.core.time_wait.len()));
+        visit(Counter("frames_outstanding"), gauge(self.port.queue.outstanding()));
+        self.core.counters.visit(visit);
+        self.port.queue.counters(visit);
+    }
+
+    /// The value of one counter of the engine.
+    #[must_use]
+    pub fn count(&self, count: Count) -> u64 {
+        self.core.counters.value(count)
+    }
+
+    /// Ends at once: every frame goes back to the queue, which is handed over with the
+    /// application. Connections that are left are forgotten without a word to the peer.
+    pub fn close(mut self) -> (Q, A) {
+        self.port.close();
+        (self.port.queue, self.core.app)
+    }
+}

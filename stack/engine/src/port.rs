@@ -1,0 +1,133 @@
+//! The queue with its transmit burst: frames go out through here, and nowhere else.
+
+use crate::checksum::Sum;
+use crate::counters::{Count, Counters};
+use crate::packet::{ETHERNET_LEN, IPV4_LEN, Identity, Mac};
+use queue::{Burst, Checksum, Frame, Meta, Queue};
+use smoltcp::wire::{EthernetAddress, EthernetFrame, EthernetProtocol};
+use std::net::Ipv4Addr;
+
+/// Where the checksum lies in an IPv4 header, and in a TCP header.
+const IPV4_CHECKSUM: std::ops::Range<usize> = 10..12;
+const TCP_CHECKSUM: std::ops::Range<usize> = 16..18;
+/// Where source and destination lie in an IPv4 header.
+const IPV4_ADDRESSES: std::ops::Range<usize> = 12..20;
+const PROTOCOL_TCP: u8 = 6;
+
+/// A queue, and what is on its way into it.
+#[derive(Debug)]
+pub(crate) struct Port<Q> {
+    pub(crate) queue: Q,
+    pub(crate) identity: Identity,
+    fill_tcp: bool,
+    outgoing: Burst,
+}
+
+impl<Q: Queue> Port<Q> {
+    pub(crate) fn new(queue: Q, address: Ipv4Addr) -> Self {
+        let caps = queue.caps();
+        let identity =
+            Identity { mac: caps.mac, address, verify_tcp: caps.rx_checksum == Checksum::Software };
+        let fill_tcp = caps.tx_checksum == Checksum::Software;
+        Self { queue, identity, fill_tcp, outgoing: Burst::new() }
+    }
+
+    /// Whether one more frame can be sent before the next [`flush`](Self::flush).
+    pub(crate) fn has_room(&self) -> bool {
+        self.outgoing.room() > 0
+    }
+
+    /// Hands what is waiting to the queue, and kicks it; true if the queue took all of it.
+    pub(crate) fn flush(&mut self) -> bool {
+        self.queue.tx_burst(&mut self.outgoing);
+        self.outgoing.is_empty()
+    }
+
+    /// Sends `frame`, which is complete.
+    pub(crate) fn send(&mut self, frame: Frame, counters: &mut Counters) {
+        if !self.has_room() {
+            self.flush();
+        }
+        if let Err(frame) = self.outgoing.push(frame) {
+            counters.add(Count::ReplyDropped);
+            self.queue.free(frame);
+        }
+    }
+
+    /// Puts the Ethernet header and the checksums on the IPv4 packet of `ip_len` bytes that lies
+    /// behind the room for them in `frame`, and sends it to `mac`.
+    pub(crate) fn send_tcp(
+        &mut self,
+        mut frame: Frame,
+        ip_len: usize,
+        mac: Mac,
+        counters: &mut Counters,
+    ) {
+        let source = self.identity.mac;
+        let len = u16::try_from(ETHERNET_LEN + ip_len).expect("a packet is at most the MTU");
+        let bytes = self.queue.bytes_mut(&mut frame, len);
+        write_ethernet(bytes, source, mac, EthernetProtocol::Ipv4);
+        let meta = seal(&mut bytes[ETHERNET_LEN..], self.fill_tcp);
+        frame.mark(meta);
+        counters.add(Count::TxSegments);
+        self.send(frame, counters);
+    }
+
+    /// Sends the IPv4 packet `packet`, in the frame that brought the segment it answers.
+    ///
+    /// So a reply never fails for want of a frame, however many connections wait for one.
+    pub(crate) fn reply_tcp(
+        &mut self,
+        mut frame: Frame,
+        packet: &[u8],
+        mac: Mac,
+        counters: &mut Counters,
+    ) {
+        let len = u16::try_from(ETHERNET_LEN + packet.len()).expect("at most the MTU");
+        self.queue.bytes_mut(&mut frame, len)[ETHERNET_LEN..].copy_from_slice(packet);
+        self.send_tcp(frame, packet.len(), mac, counters);
+    }
+
+    /// Frees what the queue never took. The queue gets every frame back that it lent.
+    pub(crate) fn close(&mut self) {
+        self.flush();
+        for frame in self.outgoing.drain(self.outgoing.len()) {
+            self.queue.free(frame);
+        }
+    }
+}
+
+/// Writes an Ethernet header to the front of `frame`.
+pub(crate) fn write_ethernet(frame: &mut [u8], source: Mac, target: Mac, kind: EthernetProtocol) {
+    let mut ethernet = EthernetFrame::new_unchecked(frame);
+    ethernet.set_dst_addr(EthernetAddress(target));
+    ethernet.set_src_addr(EthernetAddress(source));
+    ethernet.set_ethertype(kind);
+}
+
+/// Completes the checksums of a TCP segment in an IPv4 packet without options.
+///
+/// Where the port completes TCP checksums itself, it finds the sum of the pseudo-header in the
+/// checksum's place, as hardware wants it, and the returned marks ask for it.
+fn seal(packet: &mut [u8], fill_tcp: bool) -> Meta {
+    let (ip, tcp) = packet.split_at_mut(IPV4_LEN);
+    fill_ipv4_checksum(ip);
+    let len = u16::try_from(tcp.len()).expect("at most the MTU");
+    let pseudo = Sum::default().add_pseudo_header(&ip[IPV4_ADDRESSES], PROTOCOL_TCP, len);
+    if fill_tcp {
+        tcp[TCP_CHECKSUM].fill(0);
+        let checksum = pseudo.add(tcp).complement();
+        tcp[TCP_CHECKSUM].copy_from_slice(&checksum);
+        Meta::default()
+    } else {
+        tcp[TCP_CHECKSUM].copy_from_slice(&pseudo.partial());
+        Meta::CHECKSUM_FILL
+    }
+}
+
+/// Computes the checksum of an IPv4 header and writes it.
+pub(crate) fn fill_ipv4_checksum(header: &mut [u8]) {
+    header[IPV4_CHECKSUM].fill(0);
+    let checksum = Sum::default().add(header).complement();
+    header[IPV4_CHECKSUM].copy_from_slice(&checksum);
+}

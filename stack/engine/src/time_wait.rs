@@ -1,0 +1,119 @@
+//! Connections in TIME-WAIT: a bounded table of their own, small entries instead of two buffers.
+
+use crate::flow::{Flow, FlowTable};
+use crate::packet::Segment;
+use crate::wheel::Wheel;
+use std::time::Duration;
+use tcp::Instant;
+
+/// What is left of a connection that both sides closed, we first (RFC 9293 §3.3.2).
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    flow: Flow,
+    /// SND.NXT: the sequence number behind our FIN.
+    snd_nxt: u32,
+    /// RCV.NXT: the sequence number behind the peer's FIN.
+    rcv_nxt: u32,
+}
+
+/// What a segment that belongs to a connection in TIME-WAIT calls for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Nothing.
+    Ignore,
+    /// `<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>`.
+    Acknowledge { seq: u32, ack: u32 },
+    /// It begins a new connection; the old one is forgotten.
+    Reopen,
+}
+
+/// The table.
+#[derive(Debug)]
+pub(crate) struct TimeWait {
+    duration: Duration,
+    flows: FlowTable,
+    entries: Vec<Entry>,
+    spare: Vec<u32>,
+    wheel: Wheel,
+}
+
+impl TimeWait {
+    /// A table for `capacity` connections, of `duration` each. Allocates once.
+    pub(crate) fn new(capacity: u32, duration: Duration, key: &[u8; 16]) -> Self {
+        let places = capacity as usize;
+        Self {
+            duration,
+            flows: FlowTable::new(places, key),
+            entries: Vec::with_capacity(places),
+            spare: Vec::with_capacity(places),
+            wheel: Wheel::new(places),
+        }
+    }
+
+    /// Connections in it.
+    pub(crate) fn len(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// Enters a connection; false if the table is full, and the connection ends without.
+    pub(crate) fn enter(&mut self, now: Instant, flow: Flow, snd_nxt: u32, rcv_nxt: u32) -> bool {
+        let entry = Entry { flow, snd_nxt, rcv_nxt };
+        let place = if let Some(place) = self.spare.pop() {
+            self.entries[place as usize] = entry;
+            place
+        } else if self.entries.len() < self.entries.capacity() {
+            self.entries.push(entry);
+            u32::try_from(self.entries.len() - 1).expect("the capacity is a u32")
+        } else {
+            return false;
+        };
+        self.flows.insert(flow, place);
+        self.wheel.schedule(place, now + self.duration);
+        true
+    }
+
+    fn forget(&mut self, place: u32) {
+        self.flows.remove(self.entries[place as usize].flow);
+        self.wheel.cancel(place);
+        self.spare.push(place);
+    }
+
+    /// Removes connections whose time is over by `now`, at a cost of `budget`; returns how many.
+    pub(crate) fn expire(&mut self, now: Instant, budget: &mut usize) -> u64 {
+        let mut expired = 0;
+        while let Some(place) = self.wheel.pop(now, budget) {
+            self.forget(place);
+            expired += 1;
+        }
+        expired
+    }
+
+    /// What `segment` calls for, `None` if it belongs to no connection here.
+    pub(crate) fn segment_arrives(&mut self, now: Instant, segment: &Segment) -> Option<Verdict> {
+        let place = self.flows.find(segment.flow)?;
+        let Entry { snd_nxt, rcv_nxt, .. } = self.entries[place as usize];
+        let flags = segment.flags;
+        // RFC 1337: a reset does not end TIME-WAIT early.
+        if flags.rst {
+            return Some(Verdict::Ignore);
+        }
+        // RFC 9293 §3.10.7.4, "TIME-WAIT": a SYN above RCV.NXT may begin a new connection.
+        if flags.syn && !flags.ack && segment.seq.wrapping_sub(rcv_nxt).cast_signed() > 0 {
+            self.forget(place);
+            return Some(Verdict::Reopen);
+        }
+        if flags.fin {
+            // Seventh, check the FIN bit: "Restart the 2 MSL time-wait timeout."
+            self.wheel.schedule(place, now + self.duration);
+        }
+        // An empty ACK is not answered, or two ends in TIME-WAIT would answer each other for ever.
+        let wants_ack = flags.syn || flags.fin || segment.payload_len > 0;
+        let acknowledge = Verdict::Acknowledge { seq: snd_nxt, ack: rcv_nxt };
+        Some(if wants_ack { acknowledge } else { Verdict::Ignore })
+    }
+
+    /// No connection's time is over before this.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.wheel.next_deadline()
+    }
+}

@@ -1,0 +1,228 @@
+//! What needs no connection: ARP, ICMP echo, resets to strangers, and frames that are dropped.
+
+mod common;
+
+use common::{CLIENT, CLIENT_MAC, FIN, Mode, Peer, RST, SERVER, SERVER_MAC, SYN, Segment, World};
+use common::{config, fix_checksums};
+use engine::Config;
+use smoltcp::wire::TcpControl;
+use std::time::Duration;
+
+/// Takes what the engine has sent, as bytes.
+fn frames(world: &mut World) -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    while world.port.take(|frame| frames.push(frame.to_vec())) {}
+    frames
+}
+
+fn send(world: &mut World, frame: &[u8]) -> Vec<Vec<u8>> {
+    world.port.send(frame);
+    world.poll();
+    frames(world)
+}
+
+fn arp_request(target: [u8; 4]) -> Vec<u8> {
+    let mut frame = Vec::new();
+    frame.extend_from_slice(&[0xff; 6]);
+    frame.extend_from_slice(&CLIENT_MAC);
+    // ARP, Ethernet, IPv4, lengths 6 and 4, request.
+    frame.extend_from_slice(&[0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 1]);
+    frame.extend_from_slice(&CLIENT_MAC);
+    frame.extend_from_slice(&CLIENT.octets());
+    frame.extend_from_slice(&[0; 6]);
+    frame.extend_from_slice(&target);
+    frame
+}
+
+#[test]
+fn an_arp_request_for_our_address_is_answered_without_its_padding() {
+    let mut world = World::new(Mode::Echo, config());
+    let mut request = arp_request(SERVER.ip().octets());
+    request.extend_from_slice(&[0x77; 18]);
+    let replies = send(&mut world, &request);
+    let mut expected = Vec::new();
+    expected.extend_from_slice(&CLIENT_MAC);
+    expected.extend_from_slice(&SERVER_MAC);
+    expected.extend_from_slice(&[0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 2]);
+    expected.extend_from_slice(&SERVER_MAC);
+    expected.extend_from_slice(&SERVER.ip().octets());
+    expected.extend_from_slice(&CLIENT_MAC);
+    expected.extend_from_slice(&CLIENT.octets());
+    assert_eq!(replies, [expected]);
+    world.assert_at_rest();
+}
+
+#[test]
+fn other_arp_is_dropped_and_the_rate_is_limited() {
+    let mut world = World::new(Mode::Echo, Config { control_replies_per_second: 5, ..config() });
+    assert!(send(&mut world, &arp_request([198, 18, 0, 3])).is_empty());
+    let mut reply = arp_request(SERVER.ip().octets());
+    reply[21] = 2;
+    assert!(send(&mut world, &reply).is_empty());
+    assert!(send(&mut world, &arp_request(SERVER.ip().octets())[..30]).is_empty());
+    assert_eq!(world.counter("rx_other_arp_frames"), 3);
+    let request = arp_request(SERVER.ip().octets());
+    let answered = (0..20).filter(|_| !send(&mut world, &request).is_empty()).count();
+    assert_eq!((answered, world.counter("arp_suppressed_requests")), (5, 15));
+    world.clock.advance(Duration::from_millis(200));
+    assert_eq!(send(&mut world, &request).len(), 1);
+    world.assert_at_rest();
+}
+
+/// An ICMP packet from the client, with good checksums.
+fn icmp(kind: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = Peer::new(1).frame(&Segment::NONE)[..34].to_vec();
+    frame[23] = 1;
+    frame.extend_from_slice(&[kind, 0, 0, 0, 0x12, 0x34, 0, 7]);
+    frame.extend_from_slice(payload);
+    fix_checksums(&mut frame);
+    frame
+}
+
+#[test]
+fn an_echo_request_comes_back_as_a_reply() {
+    let mut world = World::new(Mode::Echo, config());
+    for len in [0, 1, 56, 1472] {
+        let payload: Vec<u8> = (0..=255).cycle().take(len).collect();
+        let request = icmp(8, &payload);
+        let mut padded = request.clone();
+        padded.resize(request.len().max(60), 0x77);
+        let replies = send(&mut world, &padded);
+        let mut expected = icmp(0, &payload);
+        expected[..6].copy_from_slice(&CLIENT_MAC);
+        expected[6..12].copy_from_slice(&SERVER_MAC);
+        expected[26..30].copy_from_slice(&SERVER.ip().octets());
+        expected[30..34].copy_from_slice(&CLIENT.octets());
+        fix_checksums(&mut expected);
+        assert_eq!(replies, [expected], "{len}");
+    }
+    assert!(send(&mut world, &icmp(3, &[0; 28])).is_empty());
+    assert_eq!(world.counter("rx_other_icmp_frames"), 1);
+    let mut bad = icmp(8, b"hello");
+    bad[40] ^= 1;
+    assert!(send(&mut world, &bad).is_empty());
+    assert_eq!(world.counter("rx_bad_icmp_frames"), 1);
+    world.assert_at_rest();
+}
+
+#[test]
+fn segments_of_no_connection_are_answered_as_rfc_9293_says_and_at_a_limited_rate() {
+    let mut world = World::new(Mode::Echo, Config { resets_per_second: 10, ..config() });
+    let peer = Peer { ack: Some(1000), ..Peer::new(40_000) };
+    // ACK on: <SEQ=SEG.ACK><CTL=RST>.
+    let with_ack = world.exchange(&peer, &Segment { payload: b"data", ..Segment::NONE });
+    assert_eq!(
+        (with_ack[0].control, with_ack[0].seq, with_ack[0].ack),
+        (TcpControl::Rst, 1000, None)
+    );
+    // ACK off: <SEQ=0><ACK=SEG.SEQ+SEG.LEN><CTL=RST,ACK>; the FIN counts one.
+    let peer = Peer { ack: None, ..peer };
+    let without = world.exchange(&peer, &Segment { payload: b"data", ..FIN });
+    let expected = Some(peer.seq.wrapping_add(5));
+    assert_eq!(
+        (without[0].control, without[0].seq, without[0].ack),
+        (TcpControl::Rst, 0, expected)
+    );
+    // A reset is never answered, nor does a SYN for a port that nobody listens on open anything.
+    assert!(world.exchange(&peer, &RST).is_empty());
+    let mut other_port = peer.frame(&SYN);
+    other_port[36..38].copy_from_slice(&81_u16.to_be_bytes());
+    fix_checksums(&mut other_port);
+    world.port.send(&other_port);
+    world.poll();
+    assert_eq!(world.port.next_arrival(), Some(world.clock.now()));
+    frames(&mut world);
+    assert_eq!(world.tables(), (0, 0, 0));
+    let answered = (0..100).filter(|_| !world.exchange(&peer, &FIN).is_empty()).count();
+    assert_eq!(answered, 7);
+    assert_eq!(world.counter("unknown_flow_suppressed_resets"), 93);
+    world.assert_at_rest();
+}
+
+#[test]
+fn every_malformed_frame_is_dropped_under_its_name() {
+    let check = |name: &str, mend: bool, spoil: &dyn Fn(&mut Vec<u8>)| {
+        let mut world = World::new(Mode::Echo, config());
+        let mut frame = Peer::new(40_000).frame(&SYN);
+        spoil(&mut frame);
+        if mend {
+            fix_checksums(&mut frame);
+        }
+        assert!(send(&mut world, &frame).is_empty(), "{name} was answered");
+        let counters = world.counters();
+        let dropped: Vec<&str> = counters
+            .iter()
+            .filter(|(name, value)| {
+                name.starts_with("rx_") && **name != "rx_segments" && **value > 0
+            })
+            .map(|(name, _)| *name)
+            .collect();
+        assert_eq!(dropped, [name]);
+        assert_eq!((counters[name], counters["rx_segments"]), (1, 0));
+        assert_eq!(world.tables(), (0, 0, 0));
+        world.assert_at_rest();
+    };
+    check("rx_runt_frames", false, &|frame| frame.truncate(13));
+    check("rx_other_mac_frames", false, &|frame| frame[5] ^= 4);
+    check("rx_other_mac_frames", false, &|frame| frame[..6].fill(0xff));
+    check("rx_bad_source_mac_frames", false, &|frame| frame[6..12].fill(0));
+    check("rx_bad_source_mac_frames", false, &|frame| frame[6] |= 1);
+    check("rx_bad_source_mac_frames", false, &|frame| frame[6..12].copy_from_slice(&SERVER_MAC));
+    check("rx_unknown_ethertype_frames", false, &|frame| frame[12..14].copy_from_slice(&[0x81, 0]));
+    check("rx_bad_ipv4_header_frames", true, &|frame| frame[14] = 0x65);
+    check("rx_bad_ipv4_header_frames", false, &|frame| frame[14] = 0x44);
+    check("rx_bad_ipv4_header_frames", false, &|frame| frame[14] = 0x4f);
+    check("rx_bad_ipv4_header_frames", false, &|frame| frame[16..18].copy_from_slice(&[0, 19]));
+    check("rx_bad_ipv4_header_frames", false, &|frame| frame[16..18].copy_from_slice(&[0, 200]));
+    check("rx_bad_ipv4_header_frames", true, &|frame| frame[22] = 0);
+    check("rx_bad_ipv4_header_frames", false, &|frame| frame.truncate(33));
+    check("rx_bad_ipv4_checksum_frames", false, &|frame| frame[24] ^= 1);
+    check("rx_ipv4_fragment_frames", true, &|frame| frame[20] = 0x20);
+    check("rx_ipv4_fragment_frames", true, &|frame| frame[20..22].copy_from_slice(&[0, 1]));
+    check("rx_other_ipv4_frames", true, &|frame| frame[33] = 3);
+    check("rx_other_ipv4_frames", true, &|frame| frame[30..34].fill(0xff));
+    check("rx_bad_ipv4_source_frames", true, &|frame| frame[26..30].fill(0));
+    check("rx_bad_ipv4_source_frames", true, &|frame| frame[26] = 127);
+    check("rx_bad_ipv4_source_frames", true, &|frame| frame[26] = 224);
+    check("rx_bad_ipv4_source_frames", true, &|frame| frame[26..30].fill(0xff));
+    check("rx_bad_ipv4_source_frames", true, &|frame| {
+        frame[26..30].copy_from_slice(&SERVER.ip().octets());
+    });
+    check("rx_unknown_protocol_frames", true, &|frame| frame[23] = 17);
+    check("rx_bad_tcp_header_segments", true, &|frame| frame[46] = 0x40);
+    check("rx_bad_tcp_header_segments", true, &|frame| frame[46] = 0xf0);
+    check("rx_bad_tcp_header_segments", true, &|frame| frame[34..36].fill(0));
+    check("rx_bad_tcp_header_segments", true, &|frame| frame[36..38].fill(0));
+    check("rx_bad_tcp_header_segments", true, &|frame| {
+        frame.truncate(14 + 20 + 19);
+        frame[17] = 39;
+    });
+    check("rx_bad_tcp_checksum_segments", false, &|frame| frame[50] ^= 1);
+    check("rx_bad_tcp_checksum_segments", false, &|frame| frame[50..52].fill(0));
+    check("rx_bad_tcp_flags_segments", true, &|frame| frame[47] = 0x03);
+    check("rx_bad_tcp_flags_segments", true, &|frame| frame[47] = 0x06);
+    check("rx_bad_tcp_flags_segments", true, &|frame| frame[47] = 0xff);
+    // The first option is the MSS: of length 0, 1, and longer than the header.
+    check("rx_bad_tcp_options_segments", true, &|frame| frame[55] = 0);
+    check("rx_bad_tcp_options_segments", true, &|frame| frame[55] = 1);
+    check("rx_bad_tcp_options_segments", true, &|frame| frame[55] = 41);
+}
+
+#[test]
+fn ip_options_are_skipped_and_ethernet_padding_is_no_data() {
+    let mut world = World::new(Mode::Lines(10), config());
+    let peer = world.open(40_000);
+    let mut frame = peer.frame(&Segment { payload: b"GET\n", ..Segment::NONE });
+    // A record-route option of 7 bytes and an end of list, behind the IPv4 header.
+    frame.splice(34..34, [7, 7, 4, 0, 0, 0, 0, 0]);
+    frame[14] = 0x47;
+    frame[17] += 8;
+    fix_checksums(&mut frame);
+    frame.resize(80, b'\n');
+    world.port.send(&frame);
+    world.poll();
+    let answers = world.heard();
+    assert_eq!(answers.len(), 1);
+    assert_eq!((answers[0].payload.len(), answers[0].ack), (10, Some(peer.seq.wrapping_add(4))));
+    world.assert_at_rest();
+}
