@@ -1,0 +1,117 @@
+//! The run loop: one thread, one queue, never sleeping.
+
+use crate::counters::StackCounters;
+use crate::flags::StackFlags;
+use crate::server::Server;
+use engine::{Config, Engine, Smoltcp};
+use queue::Queue;
+use server_common::{Admission, Clock, Details, Service, Worker};
+use server_http::Limits;
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+use std::time::Duration;
+use tcp::Instant;
+
+/// What all threads are set up with.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Our address, and the port that connections are accepted on.
+    pub listen: SocketAddrV4,
+    /// What to answer with.
+    pub service: Service,
+    /// The bounds on one connection.
+    pub limits: &'static Limits,
+    /// How many connections may be open, all threads together.
+    pub admission: Admission,
+    /// Most half-open connections of a thread.
+    pub backlog: u32,
+    /// What connections get to end after the shutdown was requested.
+    pub drain_timeout: Duration,
+    /// The flags of the stack.
+    pub stack: StackFlags,
+}
+
+/// How often the counters are copied to where other threads read them.
+const COUNTERS_PERIOD_NS: u64 = 50_000_000;
+/// What the last resets get to leave the queue, when the drain's deadline has passed.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+impl Setup {
+    fn engine<Q: Queue>(
+        &self,
+        queue: Q,
+        server: Server,
+        key: [u8; 16],
+    ) -> Engine<Q, Server, Smoltcp> {
+        let bytes = |bytes: u64| usize::try_from(bytes).expect("the flags bound it");
+        let config = Config {
+            // Those above the admitted number are told so, instead of waiting for a place.
+            connections: self.admission.most().saturating_add(self.backlog),
+            half_open: self.backlog,
+            rx_buffer_bytes: bytes(self.stack.rx_buffer),
+            tx_buffer_bytes: bytes(self.stack.tx_buffer),
+            time_wait_entries: self.stack.time_wait_entries,
+            ..Config::new(self.listen, key)
+        };
+        let buffers = (config.rx_buffer_bytes, config.tx_buffer_bytes);
+        let tcp = Smoltcp::new(*self.listen.ip(), queue.caps().mtu, buffers, &key);
+        Engine::new(queue, server, tcp, config)
+    }
+}
+
+/// Answers on `queue` until the shutdown is requested and every connection is over.
+///
+/// Calls [`Worker::ready_counting`] with `details` when it is set up. Then it neither allocates
+/// (but for the memory of connections and of bodies) nor blocks nor sleeps.
+///
+/// # Errors
+/// Where no random key can be had.
+pub fn run<Q: Queue>(queue: Q, setup: &Setup, worker: &Worker, details: Details) -> io::Result<()> {
+    let mut clock = Clock::new();
+    let server = Server::new(
+        setup.service,
+        setup.limits,
+        setup.admission.clone(),
+        worker.counters.clone(),
+        *clock.now(),
+    );
+    let mut engine = setup.engine(queue, server, random_key()?);
+    let counters = Arc::new(StackCounters::of(&engine));
+    worker.ready_counting(details, counters.clone());
+    let mut renew_at_ns = 0;
+    let mut drain_until = None;
+    loop {
+        let reading = clock.tick();
+        let now = Instant::from_nanos(reading.monotonic_ns);
+        engine.app().set_now(reading);
+        if engine.poll(now) == 0 {
+            std::hint::spin_loop();
+        }
+        if now.as_nanos() >= renew_at_ns {
+            counters.renew(&engine);
+            renew_at_ns = now.as_nanos() + COUNTERS_PERIOD_NS;
+        }
+        match drain_until {
+            None if worker.shutdown.is_requested() => {
+                drain_until = Some(now + setup.drain_timeout);
+                engine.drain(now, now + setup.drain_timeout);
+            }
+            Some(until) if engine.is_drained() || now > until + LAST_WORDS => break,
+            _ => {}
+        }
+    }
+    counters.renew(&engine);
+    drop(engine.close());
+    Ok(())
+}
+
+/// A key that nobody outside can guess.
+fn random_key() -> io::Result<[u8; 16]> {
+    let mut key = [0; 16];
+    File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut key)).map_err(
+        |error| io::Error::new(error.kind(), format!("no random key from /dev/urandom: {error}")),
+    )?;
+    Ok(key)
+}
