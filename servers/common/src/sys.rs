@@ -237,9 +237,9 @@ pub fn drop_privileges(user: Option<u32>) -> Result<(), String> {
         return Err(failed("PR_SET_NO_NEW_PRIVS"));
     }
     if let Some(user) = user {
-        become_user(user).map_err(|step| failed(step))?;
+        become_user(user).map_err(failed)?;
     }
-    drop_capabilities().map_err(|step| failed(step))
+    drop_capabilities().map_err(failed)
 }
 
 /// Takes the user and group of that number, with no other groups.

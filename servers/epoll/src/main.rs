@@ -15,6 +15,9 @@
 //! threads.
 #![deny(unsafe_code)]
 
+#[cfg(test)]
+#[expect(unsafe_code, reason = "a global allocator is unsafe to write; this one only counts")]
+mod allocations;
 mod buffers;
 mod connection;
 mod slab;

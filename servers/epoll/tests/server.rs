@@ -1,7 +1,10 @@
-//! The cases that every server on kernel TCP must pass, and those for `--wait`.
+//! The cases that every server on kernel TCP must pass, and those that not all of them can.
 
 server_testing::suite!(env!("CARGO_BIN_EXE_server-epoll"));
 
-mod wait {
-    server_testing::suite!(env!("CARGO_BIN_EXE_server-epoll"); threads { a_spinning_server_answers });
+mod own {
+    server_testing::suite!(env!("CARGO_BIN_EXE_server-epoll");
+        threads { a_spinning_server_answers }
+        bounds { descriptors_freed_elsewhere_are_noticed }
+    );
 }

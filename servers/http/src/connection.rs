@@ -222,11 +222,10 @@ impl Connection {
                 return Step::Again;
             }
             [] => return Step::NeedInput,
-            [b'\r', ..] => {}
+            [b'\r' | b'\n', ..] => {}
             _ if self.holds_back(turn) => return Step::NeedSpace,
             _ => {
-                if let Some((length, request)) = head::judge_at_once(input, self.limits) {
-                    turn.consumed += length;
+                if let Ok(request) = head::judge_at_once(input, self.limits) {
                     return self.begin_exchange(&request, turn);
                 }
             }
@@ -267,10 +266,7 @@ impl Connection {
         }
         let refusal = match partial.scan.find_end(input, self.limits) {
             Ok(Some(length)) => match head::judge(&input[..length], self.limits) {
-                Ok(request) => {
-                    turn.consumed += length;
-                    return self.begin_exchange(&request, turn);
-                }
+                Ok(request) => return self.begin_exchange(&request, turn),
                 Err(status) => partial.scan.first_error(input, self.limits, status),
             },
             Ok(None) => {
@@ -283,6 +279,7 @@ impl Connection {
     }
 
     fn begin_exchange<S: Sink>(&mut self, request: &Request, turn: &mut Turn<'_, S>) -> Step {
+        turn.consumed += request.head_bytes;
         let mut exchange = Exchange::new(request, self.limits);
         if exchange.body.is_done() || exchange.is_answered_first() {
             return self.put_answer(&mut exchange, turn);

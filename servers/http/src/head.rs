@@ -22,6 +22,8 @@ pub(crate) enum Persistence {
 /// What a head asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
+    /// Length of the head.
+    pub(crate) head_bytes: usize,
     /// What to answer.
     pub(crate) answer: Answer,
     /// Where the body ends.
@@ -32,41 +34,40 @@ pub(crate) struct Request {
     pub(crate) expects_continue: bool,
 }
 
-/// The request whose head `input` begins with and its length, if it is there whole and nothing is
-/// wrong with it: the way of nearly every head, in one pass of the parser.
+/// Judges the head that `input` begins with, if it is there whole: the way of nearly every head,
+/// in one pass of the parser. `input` must not begin with a CR or LF.
 ///
-/// `None` says only that this way is closed: not whether the head is incomplete or wrong, and how.
-/// `input` must not begin with an empty line.
-pub(crate) fn judge_at_once(input: &[u8], limits: &Limits) -> Option<(usize, Request)> {
+/// # Errors
+/// Something is wrong, or missing. What, and what to answer, is found by the other way: by looking
+/// for the end of the head first, and calling [`judge`] with it then.
+pub(crate) fn judge_at_once(input: &[u8], limits: &Limits) -> Result<Request, Status> {
     let mut table = [const { MaybeUninit::<Header<'_>>::uninit() }; Limits::HEADER_COUNT_MAX];
-    let mut parsed = httparse::Request::new(&mut []);
     let places = &mut table[..limits.header_count.min(Limits::HEADER_COUNT_MAX)];
-    let Ok(httparse::Status::Complete(length)) = parsed.parse_with_uninit_headers(input, places)
+    let mut parsed = httparse::Request::new(&mut []);
+    let (Ok(httparse::Status::Complete(length)), Some(method), Some(target)) =
+        (parsed.parse_with_uninit_headers(input, places), parsed.method, parsed.path)
     else {
-        return None;
+        return Err(Status::BadRequest);
     };
-    let (method, target) = (parsed.method?, parsed.path?);
     // Two spaces and "HTTP/1.x".
     let line_bytes = method.len() + target.len() + 10;
     let within = line_bytes <= limits.request_line_bytes && length <= limits.head_bytes;
-    if !within || !has_strict_line_ends(&input[..length]) {
-        return None;
+    if !within || !has_strict_line_ends(&input[..length], parsed.headers) {
+        return Err(Status::BadRequest);
     }
     let line = RequestLine { method, target, http_1_0: parsed.version == Some(0) };
-    line.judge(parsed.headers, limits).ok().map(|request| (length, request))
+    line.judge(length, parsed.headers, limits)
 }
 
-/// Whether each LF of a head that was parsed has a CR before it.
+/// Whether each LF of `head` has a CR before it, where `fields` are what the parser found there.
 ///
-/// The parser takes a bare LF for a line end, but a CR only with its LF behind it: so there is a
-/// bare LF exactly where there are more LFs than CRs.
-fn has_strict_line_ends(head: &[u8]) -> bool {
-    // Counted in pieces that fit the width of a lane, so that it is done with vectors.
-    let excess = head.chunks(64).map(|piece| {
-        let count = |wanted: u8| piece.iter().map(|byte| i8::from(*byte == wanted)).sum::<i8>();
-        isize::from(count(b'\n')) - isize::from(count(b'\r'))
-    });
-    excess.sum::<isize>() == 0
+/// The parser takes a bare LF for a line end, and nothing else: so it is enough to look at the end
+/// of the line before each field, and before the empty line.
+fn has_strict_line_ends(head: &[u8], fields: &[Header<'_>]) -> bool {
+    let starts = fields.iter().map(|field| field.name.as_ptr().addr() - head.as_ptr().addr());
+    let empty_line = head.len().saturating_sub(2);
+    let is_strict = |start: usize| start >= 2 && head[start - 2] == b'\r';
+    head.ends_with(b"\r\n") && starts.chain([empty_line]).all(is_strict)
 }
 
 /// Parses `head`, which ends with its empty line, and has a CR before each LF.
@@ -88,7 +89,7 @@ pub(crate) fn judge(head: &[u8], limits: &Limits) -> Result<Request, Status> {
         Err(httparse::Error::TooManyHeaders) => return Err(Status::FieldsTooLarge),
         Ok(_) | Err(_) => return Err(Status::BadRequest),
     };
-    line.judge(parsed.headers, limits)
+    line.judge(head.len(), parsed.headers, limits)
 }
 
 /// Parses a head whose version `httparse` does not know: a later HTTP/1 is served as HTTP/1.1
@@ -115,7 +116,8 @@ fn judge_other_version(head: &[u8], limits: &Limits) -> Result<Request, Status> 
     let places = &mut table[..limits.header_count.min(Limits::HEADER_COUNT_MAX)];
     match httparse::parse_headers(fields, places) {
         Ok(httparse::Status::Complete((length, headers))) if length == fields.len() => {
-            RequestLine { method, target, http_1_0: false }.judge(headers, limits)
+            let line = RequestLine { method, target, http_1_0: false };
+            line.judge(head.len(), headers, limits)
         }
         Err(httparse::Error::TooManyHeaders) => Err(Status::FieldsTooLarge),
         Ok(_) | Err(_) => Err(Status::BadRequest),
@@ -131,6 +133,7 @@ struct RequestLine<'a> {
 
 impl RequestLine<'_> {
     /// What the method and the target ask for.
+    #[inline]
     fn answer(&self, method: Method) -> Result<Answer, Status> {
         let answer = catalogue::answer(method, self.target);
         if answer.status == Status::Ok {
@@ -141,7 +144,12 @@ impl RequestLine<'_> {
         Ok(catalogue::answer(method, path))
     }
 
-    fn judge(&self, headers: &[Header<'_>], limits: &Limits) -> Result<Request, Status> {
+    fn judge(
+        &self,
+        head_bytes: usize,
+        headers: &[Header<'_>],
+        limits: &Limits,
+    ) -> Result<Request, Status> {
         let method = Method::from_name(self.method);
         let answer = self.answer(method)?;
         let fields = Fields::collect(headers)?;
@@ -171,7 +179,7 @@ impl RequestLine<'_> {
         let expects_continue = fields.expectation.is_some()
             && !self.http_1_0
             && !matches!(framing, Framing::None | Framing::Length(0));
-        Ok(Request { answer, framing, persistence, expects_continue })
+        Ok(Request { head_bytes, answer, framing, persistence, expects_continue })
     }
 }
 

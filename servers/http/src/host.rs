@@ -55,18 +55,20 @@ fn behind_name(value: &[u8]) -> Option<&[u8]> {
     let mut label_is_empty = true;
     let mut rest = value;
     while let [byte, tail @ ..] = rest {
-        match CLASSES[usize::from(*byte)] {
-            Class::Plain => label_is_empty = false,
-            Class::Dot if label_is_empty => return None,
-            Class::Dot => label_is_empty = true,
-            Class::Percent => {
-                let [high, low, ..] = tail else { return None };
-                if !high.is_ascii_hexdigit() || !low.is_ascii_hexdigit() {
-                    return None;
-                }
-                label_is_empty = false;
-            }
-            Class::Other => break,
+        let class = CLASSES[usize::from(*byte)];
+        if class == Class::Plain {
+            label_is_empty = false;
+        } else if class == Class::Dot && !label_is_empty {
+            label_is_empty = true;
+        } else if let (b'%', [high, low, ..]) = (byte, tail)
+            && high.is_ascii_hexdigit()
+            && low.is_ascii_hexdigit()
+        {
+            label_is_empty = false;
+        } else if class == Class::Other {
+            break;
+        } else {
+            return None;
         }
         rest = tail;
     }
@@ -74,7 +76,7 @@ fn behind_name(value: &[u8]) -> Option<&[u8]> {
 }
 
 /// What a byte is in a name.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Class {
     /// Unreserved, or a sub-delimiter other than the comma (RFC 3986 §2.2 and §2.3).
     Plain,

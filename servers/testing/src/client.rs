@@ -114,7 +114,9 @@ impl Client {
             }
         };
         let head = String::from_utf8(self.received.drain(..end).collect()).expect("ASCII");
-        let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3));
+        // hyper alone answers HTTP/1.0 in kind; nobody does so unasked.
+        let status = head.strip_prefix("HTTP/1.1 ").or_else(|| head.strip_prefix("HTTP/1.0 "));
+        let status = status.and_then(|rest| rest.get(..3));
         let status = status.and_then(|code| code.parse().ok());
         let status = status.unwrap_or_else(|| panic!("not a status line: {head}"));
         Response { status, head, body: Vec::new() }

@@ -336,3 +336,84 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     let errors = [libc::ECONNABORTED, libc::EPROTO, libc::EPERM, libc::EINTR, libc::ENETDOWN];
     error.raw_os_error().is_some_and(|errno| errors.contains(&errno))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ring::{Outgoing, Receive, Taskrun};
+    use std::net::Ipv4Addr;
+
+    fn worker() -> UringWorker {
+        let config = Config {
+            asked: Asked { taskrun: Taskrun::Defer, receive: Receive::Multishot },
+            wait: Wait::Block,
+            service: Service::Http,
+            limits: &Limits::DEFAULT,
+            admission: Admission::new(10),
+            drain_timeout: Duration::from_secs(1),
+        };
+        let shared = Shared {
+            counters: Arc::default(),
+            ring_counters: Arc::default(),
+            shutdown: Shutdown::new().expect("descriptors are free"),
+        };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback is free");
+        UringWorker::new(config, listener.into(), shared).expect("this kernel has io_uring")
+    }
+
+    fn socket() -> OwnedFd {
+        let (near, far) = std::os::unix::net::UnixStream::pair().expect("descriptors are free");
+        // The peer is gone: that is as good as any connection here.
+        drop(near);
+        far.into()
+    }
+
+    #[test]
+    fn completions_of_a_connection_that_is_gone_miss_its_successor() {
+        let mut worker = worker();
+        worker.open(socket());
+        let gone = worker.table.ids()[0];
+        worker.table.remove(gone);
+        worker.open(socket());
+        let successor = worker.table.ids()[0];
+        assert_eq!(gone.slot(), successor.slot());
+
+        let outgoing = Outgoing::new(b"late".to_vec());
+        let sent = Completion::Sent { id: gone, result: Ok(4), outgoing };
+        worker.handle(sent).expect("the ring works");
+        let ended = Completion::Received { id: gone, result: Ok(Received::End), more: false };
+        worker.handle(ended).expect("the ring works");
+        assert_eq!(worker.io.ring_counters.stale_completions.value(), 2);
+        assert_eq!(worker.io.counters.sent_bytes.value(), 0);
+        let connection = worker.table.get_mut(successor).expect("nothing has happened to it");
+        assert!(!connection.is_gone());
+    }
+
+    #[test]
+    fn an_accept_out_of_descriptors_waits_for_its_timer_and_another_failure_does_not() {
+        let check = |errno: i32, expect: Accept| {
+            let mut worker = worker();
+            worker.handle_accepted(Err(io::Error::from_raw_os_error(errno)), false);
+            assert_eq!(worker.accept, expect, "errno {errno}");
+            assert_eq!(worker.io.timers.next_tick_ns().is_some(), expect == Accept::Paused);
+        };
+        check(libc::EMFILE, Accept::Paused);
+        check(libc::ENFILE, Accept::Paused);
+        check(libc::ENOMEM, Accept::Paused);
+        check(libc::ECONNABORTED, Accept::Running);
+    }
+
+    #[test]
+    fn a_connection_that_ends_resumes_a_paused_accept() {
+        let mut worker = worker();
+        worker.open(socket());
+        worker.handle_accepted(Err(io::Error::from_raw_os_error(libc::EMFILE)), false);
+        assert_eq!(worker.accept, Accept::Paused);
+        let id = worker.table.ids()[0];
+        worker.with(id, Connection::cut);
+        let cancelled = Err(io::Error::from_raw_os_error(libc::ECANCELED));
+        let over = Completion::Received { id, result: cancelled, more: false };
+        worker.handle(over).expect("the ring works");
+        assert_eq!((worker.table.len(), worker.accept), (0, Accept::Running));
+    }
+}

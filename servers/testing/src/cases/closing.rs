@@ -65,6 +65,11 @@ pub fn a_refusal_reaches_a_client_that_still_sends(binary: &str) {
     client.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1x\r\n\r\n0123456789");
     assert_eq!(client.response().status, 400);
     client.expect_fin();
+    // What it had under way is still taken: on a closed socket the second write would fail.
+    for _ in 0..10 {
+        client.send([b'x'; 100]);
+    }
+    client.finish();
     drop(client);
     let counters = server.stop();
     assert_eq!(counters["closed_refused"], 2, "{counters}");

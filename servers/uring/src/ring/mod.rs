@@ -245,6 +245,11 @@ impl Ring {
 
     /// Submits, and waits until there is a completion, but no longer than `timeout`.
     ///
+    /// One completion ends the wait, so the sends of a turn, which mostly complete while they are
+    /// submitted, cost a second call before the thread sleeps. Waiting for as many completions as
+    /// there are sends and one more would save it, but a send to a client that has stopped reading
+    /// would then hold up all others. It was tried: from 32 connections on there was no difference.
+    ///
     /// # Errors
     /// As [`submit`](Self::submit).
     pub(crate) fn submit_and_wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {

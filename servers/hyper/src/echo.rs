@@ -1,0 +1,81 @@
+//! `--service echo`: every byte is sent back, without hyper.
+
+use crate::socket::Socket;
+use crate::supervise::{Run, Stage, supervise};
+use crate::vitals::{Late, Vitals};
+use crate::worker::Thread;
+use server_common::Count;
+use server_http::Reason;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+
+/// Bytes taken by one read.
+const READ_BYTES: usize = 16 * 1024;
+
+/// Bytes that were received and not yet sent back.
+struct Echo {
+    bytes: Box<[u8; READ_BYTES]>,
+    from: usize,
+    to: usize,
+}
+
+/// Serves one connection to its end, and says which counter that is.
+pub(crate) async fn serve<'a>(
+    mut socket: Socket,
+    vitals: &'a Vitals,
+    thread: &Thread,
+) -> &'a Count {
+    let mut echo = Echo { bytes: Box::new([0; READ_BYTES]), from: 0, to: 0 };
+    let run = supervise(&thread.ending, vitals, |context, stage| {
+        echo.advance(&mut socket, vitals, stage, context)
+    });
+    let counters = &*vitals.counters;
+    let (closed, count) = match run.await {
+        Run::Ended(Ok(why)) => (socket.shutdown().await, counters.closed_because(why)),
+        Run::Ended(Err(error)) => (Err(error), &counters.closed_error),
+        Run::Late(Late::Send) => (socket.reset(), &counters.closed_send_timeout),
+        Run::Late(_) => (socket.shutdown().await, &counters.closed_idle_timeout),
+        Run::CutOff => (Ok(()), &counters.closed_drain_deadline),
+    };
+    // A connection that cannot be closed in an orderly way is gone already.
+    drop(closed);
+    count
+}
+
+impl Echo {
+    /// Sends back what there is and reads more, until the connection ends.
+    fn advance(
+        &mut self,
+        socket: &mut Socket,
+        vitals: &Vitals,
+        stage: Stage,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<Reason>> {
+        loop {
+            while self.from < self.to {
+                let left = &self.bytes[self.from..self.to];
+                let sent = ready!(Pin::new(&mut *socket).poll_write(context, left))?;
+                if sent == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                self.from += sent;
+            }
+            let mut buffer = ReadBuf::new(&mut *self.bytes);
+            match Pin::new(&mut *socket).poll_read(context, &mut buffer) {
+                Poll::Ready(read) => read?,
+                // All that was received is sent back: the last that is owed.
+                Poll::Pending if stage != Stage::Serving => {
+                    return Poll::Ready(Ok(Reason::Drained));
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+            (self.from, self.to) = (0, buffer.filled().len());
+            if self.to == 0 {
+                return Poll::Ready(Ok(Reason::PeerClosed));
+            }
+            vitals.stirred();
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What only this server has: steps of degradation, multishot operations, paused receives.
+
+use server_testing::Server;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_server-uring");
+const PLAINTEXT: &str = "GET /plaintext HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// Every way to set the ring up serves small and large messages, and the ready line tells it.
+#[test]
+fn each_step_of_degradation_serves_and_is_told() {
+    for taskrun in ["defer", "coop", "interrupt"] {
+        for receive in ["multishot", "single"] {
+            for wait in ["block", "spin"] {
+                serve(&["--taskrun", taskrun, "--receive", receive, "--wait", wait]);
+            }
+        }
+    }
+}
+
+fn serve(arguments: &[&str]) {
+    let server = Server::start(BINARY, arguments);
+    let asked = &server.ready["uring_asked"];
+    let obtained = &server.ready["uring_obtained"];
+    assert_eq!(asked["taskrun"], arguments[1]);
+    assert_eq!(asked["receive"], arguments[3]);
+    assert_eq!(server.ready["wait"], arguments[5]);
+    // Asked for the least, a kernel has nothing lesser to give.
+    if arguments[1] == "interrupt" {
+        assert_eq!(obtained["taskrun"], "interrupt");
+        assert_eq!(obtained["setup_flags"], serde_json::json!(["SUBMIT_ALL"]));
+    }
+    if arguments[3] == "single" {
+        assert_eq!(obtained["receive"], "single");
+    }
+    let mut client = server.connect();
+    assert_eq!(client.get("/plaintext").body, b"Hello, World!");
+    assert_eq!(client.get("/bytes/1048576").body.len(), 1 << 20);
+    let body = vec![b'e'; 100_000];
+    client
+        .send(format!("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len()));
+    client.send(&body);
+    assert!(client.response().body == body, "{arguments:?}: the body came back changed");
+    drop(client);
+    let counters = server.stop();
+    assert_eq!(counters["responses"], 3, "{arguments:?}");
+    assert_eq!(counters["stale_completions"], 0, "{arguments:?}");
+}
+
+/// Multishot: one receive operation, however many requests.
+#[test]
+fn a_receive_is_started_once_for_many_requests() {
+    let server = Server::start(BINARY, &[]);
+    let multishot = server.ready["uring_obtained"]["receive"] == "multishot";
+    let mut client = server.connect();
+    for _ in 0..100 {
+        assert_eq!(client.get("/plaintext").status, 200);
+    }
+    drop(client);
+    let started = server.stop()["receives_started"].as_u64().expect("a count");
+    assert_eq!(started, if multishot { 1 } else { 101 });
+}
+
+/// A client that sends requests and reads no answers is not read from for ever; when it reads, it
+/// gets them all, in order.
+#[test]
+fn receiving_pauses_while_a_client_does_not_read() {
+    let mut server = Server::start(BINARY, &["--max-output", "65536"]);
+    let mut client = server.connect();
+    let requests = 40_000;
+    let mut writer = client.stream().try_clone().expect("a descriptor is free");
+    let writing = std::thread::spawn(move || {
+        use std::io::Write;
+        writer.write_all(PLAINTEXT.repeat(requests).as_bytes())
+    });
+    server.wait_for("receives_paused", 1);
+    for _ in 0..requests {
+        assert_eq!(client.response().body, b"Hello, World!");
+    }
+    writing.join().expect("no panic").expect("all was read");
+    drop(client);
+    let counters = server.stop();
+    assert_eq!(counters["responses"], requests);
+    assert_eq!(counters["received_bytes"], requests * PLAINTEXT.len());
+}
