@@ -3,9 +3,31 @@
 //! Every number in a report is computed from a results folder; these types are what lies in it.
 //! Keys carry their unit. A reader of a schema it does not know refuses the file.
 //!
+//! | file | holds |
+//! |---|---|
+//! | `summary.json` | one [`Summary`]: figures by mode, computed from the rest |
+//! | `rounds.jsonl` | a [`Measurement`] on each line, in the order in which they were taken |
+//! | `environment.json` | one [`Environment`] |
+//! | `experiment.toml` | the experiment as it ran: `showdown run` takes it again |
+//! | `topology.log` | the commands that built the network |
+//! | `table.txt` | what was printed on the terminal |
+//! | `MANIFEST.sha256` | SHA-256 of each of them, for `sha256sum -c` |
+//!
 //! What it deliberately does not do: measure, compute statistics, or touch a file system.
 #![forbid(unsafe_code)]
 
+mod environment;
+mod histogram;
 mod load;
+mod measurement;
+mod summary;
 
+pub use environment::{Environment, Git, Network, NetworkEnd};
+pub use histogram::{HistogramError, decode_histogram, encode_histogram};
 pub use load::{Latency, LoadErrors, LoadReport, LoadSetup};
+pub use measurement::{
+    Cell, ClientRecord, CpuAccount, CpuTime, Measurement, ProcessTime, ServerRecord,
+};
+pub use summary::{
+    CellFigures, CpuCost, DisturbedRound, Estimate, Figures, Percentiles, Rounds, Summary,
+};

@@ -25,10 +25,17 @@ pub struct LoadReport {
     pub errors: LoadErrors,
     /// Responses by status code.
     pub status: BTreeMap<u16, u64>,
-    /// Requests sent.
+    /// Requests sent, those in flight when the warm-up ended included. Each is in exactly one of
+    /// `requests`, `errors.read`, `errors.write`, `errors.framing` and `in_flight`.
     pub sent: u64,
     /// Requests sent and not answered when the measurement ended.
     pub in_flight: u64,
+    /// Connections opened again, because the server had closed them or after an error.
+    pub reopened: u64,
+    /// Length of one element of `interval_requests` in seconds.
+    pub interval_s: f64,
+    /// Responses received whole in each interval of the measurement, all threads together.
+    pub interval_requests: Vec<u64>,
     /// CPU time of the generator's threads in seconds, user and system.
     pub cpu_s: f64,
 }
@@ -48,8 +55,10 @@ pub struct LoadSetup {
     pub connections: u64,
     /// Threads.
     pub threads: u64,
-    /// Seconds asked for.
+    /// Seconds asked for, warm-up excluded.
     pub duration_s: f64,
+    /// Seconds of warm-up before the measurement.
+    pub warmup_s: f64,
     /// Transport: `epoll`.
     pub transport: String,
     /// Schedule: `closed` (each connection sends when it has its answer).
@@ -74,7 +83,7 @@ pub struct Latency {
     pub max_us: f64,
     /// Percentiles in microseconds, keyed `p50`, `p75`, `p90`, `p99`, `p99_9`, `p99_99`.
     pub percentiles_us: BTreeMap<String, f64>,
-    /// All samples in nanoseconds: an HdrHistogram, V2 compressed, base64.
+    /// All samples in nanoseconds: an HdrHistogram as [`crate::encode_histogram`] writes it.
     pub histogram_ns: String,
 }
 
@@ -84,14 +93,22 @@ pub struct Latency {
 pub struct LoadErrors {
     /// Connections that could not be opened.
     pub connect: u64,
-    /// Connections that failed while a response was awaited.
+    /// Connections that failed, or closed before the first byte, while a response was awaited.
     pub read: u64,
     /// Connections that failed while a request was written.
     pub write: u64,
-    /// Responses later than the time-out.
+    /// Responses later than the time-out. They are in `requests` and in the histogram too.
     pub timeout: u64,
-    /// Responses with a status above 399.
+    /// Responses with a status above 399. They are in `requests` and in the histogram too.
     pub status: u64,
     /// Responses whose framing or length was wrong.
     pub framing: u64,
+}
+
+impl LoadErrors {
+    /// Errors of all kinds.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.connect + self.read + self.write + self.timeout + self.status + self.framing
+    }
 }

@@ -1,3 +1,159 @@
 //! Runs experiments: topology, servers, interleaved rounds, results folders.
+//!
+//! `showdown run` brings two namespaces up, starts one server after the other, loads each with
+//! `loadgen`, accounts for every CPU, repeats that in rounds of shuffled order, and leaves a
+//! folder that says what came out and on what.
+//!
+//! ```text
+//! experiment ──► matrix ──► run ──► measure ──► process, procfs
+//!   (file)       (cells)     │      (one cell)
+//!                            └──► summarise ──► table, results
+//! ```
+//!
+//! What it deliberately does not do: answer or send requests; the servers and the generator are
+//! programs of their own, and only their output is known here.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod clock;
+mod environment;
+mod experiment;
+mod matrix;
+mod measure;
+mod process;
+mod procfs;
+mod programs;
+mod progress;
+mod results;
+mod run;
+mod statistics;
+mod summarise;
+mod table;
+mod topology;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use experiment::{Experiment, Mode, Overrides};
+use process::{Events, Interrupted};
+use run::Options;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Measures what kernel bypass buys an HTTP server
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run an experiment, print its table and leave a results folder
+    Run(Run),
+    /// List the experiments that come with this program
+    List,
+    /// Bring the local topology up or down, or show it
+    Topology {
+        /// What to do
+        #[arg(value_enum)]
+        verb: Verb,
+        /// Print the commands and run none
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+#[derive(Args)]
+struct Run {
+    /// Name of an experiment (see 'showdown list'), or path of a .toml file
+    #[arg(value_name = "NAME|FILE", default_value = "quick")]
+    experiment: String,
+    /// Take the short form of the experiment: at most a minute
+    #[arg(long)]
+    quick: bool,
+    /// Only these modes, for example epoll,xdp; the baseline must be among them
+    #[arg(long, value_name = "LIST", value_enum, value_delimiter = ',')]
+    modes: Option<Vec<Mode>>,
+    /// Make the results folder in this one
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    out: PathBuf,
+    /// Rounds; each measures every server once
+    #[arg(long, value_name = "N")]
+    rounds: Option<u32>,
+    /// Whole seconds of each measurement
+    #[arg(long, value_name = "SECONDS")]
+    duration: Option<u32>,
+    /// Folder of the servers and of loadgen [default: where this program lies]
+    #[arg(long, value_name = "DIR")]
+    bin_dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Verb {
+    /// Make the namespaces and the veth pair
+    Up,
+    /// Remove them
+    Down,
+    /// Show them; exit status 0 up, 3 down, 4 partly there
+    Status,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Run(arguments) => run(arguments),
+        Command::List => list(),
+        Command::Topology { verb, dry_run } => topology(verb, dry_run),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("showdown: {error:#}");
+        match error.downcast_ref::<Interrupted>() {
+            // As a shell reports a process that a signal ended.
+            Some(Interrupted { signal }) => ExitCode::from(u8::try_from(128 + signal).unwrap_or(1)),
+            None => ExitCode::FAILURE,
+        }
+    })
+}
+
+fn run(arguments: Run) -> Result<ExitCode> {
+    let overrides = Overrides {
+        quick: arguments.quick,
+        modes: arguments.modes,
+        rounds: arguments.rounds,
+        duration_s: arguments.duration,
+    };
+    let experiment = Experiment::load(&arguments.experiment)?.with(&overrides)?;
+    let bin_dir = arguments.bin_dir.map_or_else(run::own_folder, Ok)?;
+    // From here on a signal ends the run in order.
+    let events = Events::new()?;
+    let options = Options { out: arguments.out, bin_dir };
+    let outcome = run::run(experiment, &options, &events)?;
+    print(&format!("{}\nresults: {}\n", outcome.table, outcome.folder.display()))
+}
+
+fn list() -> Result<ExitCode> {
+    let mut text = String::new();
+    for name in Experiment::shipped() {
+        let experiment = Experiment::load(name)?;
+        let minutes = run::estimate_s(&experiment)? / 60.0;
+        text.push_str(&format!("{name:<10} {:.1} min  {}\n", minutes, experiment.question));
+    }
+    print(&text)
+}
+
+fn topology(verb: Verb, dry_run: bool) -> Result<ExitCode> {
+    let verb = match verb {
+        Verb::Up => "up",
+        Verb::Down => "down",
+        Verb::Status => "status",
+    };
+    let arguments = if dry_run { vec![verb, "--dry-run"] } else { vec![verb] };
+    let code = topology::run_for_user(&arguments)?.code();
+    Ok(code.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// Prints to standard output, and reports where that is closed or full.
+fn print(text: &str) -> Result<ExitCode> {
+    io::stdout().write_all(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}

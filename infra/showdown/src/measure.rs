@@ -1,0 +1,169 @@
+//! One measurement: start a server, warm it up, load it, account for the CPU, stop it.
+
+use crate::clock::Utc;
+use crate::matrix::Point;
+use crate::process::{Ended, Events, Process};
+use crate::procfs::Snapshot;
+use crate::programs::{DRAIN_S, Programs};
+use anyhow::{Context, Result, ensure};
+use record::{ClientRecord, LoadReport, Measurement, ServerRecord};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Longest time from the start of a server to its ready line. An AF_XDP server that finds its
+/// queue just closed has to try again for some 300 ms.
+const READY_MAX: Duration = Duration::from_secs(10);
+/// Time that the generator gets beyond its warm-up and duration: opening 10,000 connections and
+/// waiting for the last answers.
+const CLIENT_GRACE: Duration = Duration::from_secs(20);
+/// Time that a server gets to end beyond its drain time-out.
+const STOP_GRACE: Duration = Duration::from_secs(4);
+
+/// What a measurement needs beside its cell.
+pub(crate) struct Bench<'a> {
+    /// Signals and children.
+    pub(crate) events: &'a Events,
+    /// The binaries.
+    pub(crate) programs: &'a Programs,
+    /// Seconds of each measurement.
+    pub(crate) duration_s: u32,
+    /// Load before it that does not count.
+    pub(crate) warmup: Duration,
+    /// A folder for the generator's report.
+    pub(crate) scratch: PathBuf,
+}
+
+impl Bench<'_> {
+    /// Measures one cell.
+    ///
+    /// # Errors
+    /// Where a program does not start, ends early, hangs or reports nonsense, with what it wrote
+    /// to standard error; and [`crate::process::Interrupted`].
+    pub(crate) fn measure(&self, point: &Point, round: u32, position: u32) -> Result<Measurement> {
+        let started_utc = Utc::now().rfc3339();
+        let (server, ready, start_ms) = self.start_server(point)?;
+        let json = self.scratch.join("load.json");
+        let (server, client, window) = self.load(point, server, &json)?;
+        let server_command = recorded(server.command());
+        let grace = Duration::from_secs(DRAIN_S.into()) + STOP_GRACE;
+        let server = server.stop(self.events, grace)?;
+        let load = read_report(&json, &client)?;
+        let (window_s, cpu) = window;
+        Ok(Measurement {
+            schema: Measurement::SCHEMA,
+            round,
+            position,
+            cell: point.cell.clone(),
+            started_utc,
+            load,
+            server: server_record(server_command, ready, start_ms, server),
+            client: ClientRecord {
+                command: recorded(&self.client_command(point, &json)),
+                stderr: client.stderr,
+            },
+            window_s,
+            cpu,
+        })
+    }
+
+    fn start_server(&self, point: &Point) -> Result<(Process, serde_json::Value, f64)> {
+        let started = Instant::now();
+        let name = format!("server-{}", point.mode);
+        let server = Process::spawn(self.events, &name, self.programs.server_command(point))?;
+        self.events.wait_until(started + READY_MAX, || {
+            server.has_ended() || server.event_line("ready").is_some()
+        })?;
+        match server.event_line("ready") {
+            Some(ready) => Ok((server, ready, started.elapsed().as_secs_f64() * 1e3)),
+            None => Err(server.failure("did not say that it is ready")),
+        }
+    }
+
+    /// Runs the generator against a server that is ready. CPU time is read at the end of the
+    /// warm-up and at the end of the generator, before it is reaped.
+    fn load(
+        &self,
+        point: &Point,
+        server: Process,
+        json: &Path,
+    ) -> Result<(Process, Ended, (f64, record::CpuAccount))> {
+        let client = Process::spawn(self.events, "loadgen", self.client_command(point, json))?;
+        let either_ended = || client.has_ended() || server.has_ended();
+        self.events.wait_until(Instant::now() + self.warmup, either_ended)?;
+        let before = Snapshot::take(server.id(), client.id())?;
+        let deadline = Instant::now() + Duration::from_secs(self.duration_s.into()) + CLIENT_GRACE;
+        self.events.wait_until(deadline, either_ended)?;
+        let after = Snapshot::take(server.id(), client.id())?;
+        if server.has_ended() {
+            return Err(server.failure("ended while it was loaded"));
+        }
+        if !client.has_ended() {
+            return Err(client.failure("did not end in time"));
+        }
+        let ended = client.finish(self.events, Instant::now())?;
+        let measured = [self.programs.server_cpu, self.programs.client_cpu];
+        Ok((server, ended, before.until(&after, &measured)))
+    }
+
+    fn client_command(&self, point: &Point, json: &Path) -> Vec<String> {
+        self.programs.client_command(point, self.duration_s, self.warmup, json)
+    }
+}
+
+/// A command line without the folders of this machine, which say nothing to others.
+fn recorded(command: &[String]) -> Vec<String> {
+    let file_name = |word: &String| match Path::new(word).file_name().and_then(|name| name.to_str())
+    {
+        Some(name) if Path::new(word).is_absolute() => name.to_owned(),
+        _ => word.clone(),
+    };
+    command.iter().map(file_name).collect()
+}
+
+fn read_report(json: &Path, client: &Ended) -> Result<LoadReport> {
+    let stderr = client.stderr.trim();
+    ensure!(
+        client.status.success(),
+        "loadgen failed ({}). It wrote to standard error:\n{stderr}",
+        client.status
+    );
+    let text = fs::read_to_string(json).with_context(|| {
+        format!("loadgen left no report. It wrote to standard error:\n{stderr}")
+    })?;
+    // Removed at once, so that a generator that writes nothing is never credited with an old one.
+    fs::remove_file(json).context("loadgen's report cannot be removed")?;
+    let report: LoadReport = serde_json::from_str(&text)
+        .context("loadgen's report is not of this build's schema; cure: cargo build --release")?;
+    ensure!(
+        report.schema == LoadReport::SCHEMA,
+        "loadgen's report has schema {}, not {}; cure: cargo build --release",
+        report.schema,
+        LoadReport::SCHEMA
+    );
+    ensure!(
+        report.requests > 0 && report.duration_s > 0.0,
+        "not one response arrived in {:.1} s: {:?}. loadgen wrote to standard error:\n{stderr}",
+        report.duration_s,
+        report.errors
+    );
+    Ok(report)
+}
+
+fn server_record(
+    command: Vec<String>,
+    ready: serde_json::Value,
+    start_ms: f64,
+    ended: Ended,
+) -> ServerRecord {
+    let exit = ended.event_line("exit");
+    ServerRecord {
+        command,
+        ready,
+        start_ms,
+        ended_well: exit.is_some() && !ended.killed && ended.status.success(),
+        ended: ended.words(),
+        exit,
+        stderr: ended.stderr,
+    }
+}

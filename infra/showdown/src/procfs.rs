@@ -1,0 +1,226 @@
+//! CPU time from `/proc/stat` and `/proc/PID/stat` (proc(5)).
+
+use anyhow::{Context, Result, bail};
+use record::{CpuAccount, CpuTime, ProcessTime};
+use std::fs;
+use std::time::Instant;
+
+/// CPU times of the machine and of two processes, read together.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    at: Instant,
+    cpus: Vec<CpuTicks>,
+    server: ProcessTicks,
+    client: ProcessTicks,
+}
+
+/// Fields of a `cpuN` line, in ticks since boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct CpuTicks {
+    cpu: usize,
+    user: u64,
+    system: u64,
+    idle: u64,
+    irq: u64,
+    softirq: u64,
+    steal: u64,
+}
+
+/// `utime` and `stime` of a process, all its threads, in ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct ProcessTicks {
+    user: u64,
+    system: u64,
+}
+
+impl Snapshot {
+    /// Reads them now. A process that has ended can still be read until it is reaped.
+    ///
+    /// # Errors
+    /// Where a file cannot be read or is not as proc(5) says.
+    pub(crate) fn take(server_pid: u32, client_pid: u32) -> Result<Self> {
+        Ok(Self {
+            at: Instant::now(),
+            cpus: parse_stat(&read("/proc/stat")?)?,
+            server: parse_process(&read(&format!("/proc/{server_pid}/stat"))?)?,
+            client: parse_process(&read(&format!("/proc/{client_pid}/stat"))?)?,
+        })
+    }
+
+    /// What happened from this snapshot until `later`: seconds, and the CPU time in them.
+    ///
+    /// `steal_share` is the larger of the shares taken from `measured_cpus`.
+    pub(crate) fn until(&self, later: &Self, measured_cpus: &[usize]) -> (f64, CpuAccount) {
+        let ticks_per_s = to_f64(rustix::param::clock_ticks_per_second());
+        let mut cpus = Vec::with_capacity(self.cpus.len());
+        for after in &later.cpus {
+            // A CPU that came online in between has no earlier reading.
+            if let Some(before) = self.cpus.iter().find(|before| before.cpu == after.cpu) {
+                cpus.push(after.since(before, ticks_per_s));
+            }
+        }
+        let steal_share = cpus
+            .iter()
+            .filter(|time| measured_cpus.contains(&time.cpu))
+            .map(steal_share)
+            .fold(0.0, f64::max);
+        let account = CpuAccount {
+            cpus,
+            server: later.server.since(self.server, ticks_per_s),
+            client: later.client.since(self.client, ticks_per_s),
+            steal_share,
+        };
+        (later.at.duration_since(self.at).as_secs_f64(), account)
+    }
+}
+
+fn steal_share(time: &CpuTime) -> f64 {
+    let total_s = time.busy_s() + time.idle_s + time.steal_s;
+    if total_s > 0.0 { time.steal_s / total_s } else { 0.0 }
+}
+
+impl CpuTicks {
+    /// Counters of `/proc/stat` may step back by a tick (idle and iowait are known to): such a
+    /// step counts as no time.
+    fn since(&self, before: &Self, ticks_per_s: f64) -> CpuTime {
+        let seconds = |after: u64, before: u64| to_f64(after.saturating_sub(before)) / ticks_per_s;
+        CpuTime {
+            cpu: self.cpu,
+            user_s: seconds(self.user, before.user),
+            system_s: seconds(self.system, before.system),
+            irq_s: seconds(self.irq, before.irq),
+            softirq_s: seconds(self.softirq, before.softirq),
+            steal_s: seconds(self.steal, before.steal),
+            idle_s: seconds(self.idle, before.idle),
+        }
+    }
+}
+
+impl ProcessTicks {
+    fn since(self, before: Self, ticks_per_s: f64) -> ProcessTime {
+        let seconds = |after: u64, before: u64| to_f64(after.saturating_sub(before)) / ticks_per_s;
+        ProcessTime {
+            user_s: seconds(self.user, before.user),
+            system_s: seconds(self.system, before.system),
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "ticks of a CPU stay far below 2^53")]
+fn to_f64(ticks: u64) -> f64 {
+    ticks as f64
+}
+
+fn read(path: &str) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("{path} cannot be read"))
+}
+
+/// Reads the `cpuN` lines; the sum over all CPUs, which comes first, is left out.
+fn parse_stat(text: &str) -> Result<Vec<CpuTicks>> {
+    let mut cpus = Vec::new();
+    for line in text.lines() {
+        let mut words = line.split_ascii_whitespace();
+        let Some(number) = words.next().and_then(|word| word.strip_prefix("cpu")) else { continue };
+        if number.is_empty() {
+            continue;
+        }
+        let fields = words.map(str::parse).collect::<Result<Vec<u64>, _>>();
+        let (Ok(cpu), Ok(fields)) = (number.parse(), fields) else {
+            bail!("/proc/stat has a line that is not numbers: '{line}'");
+        };
+        // user nice system idle iowait irq softirq steal guest guest_nice; guest time is in user
+        // time already.
+        let [user, nice, system, idle, iowait, irq, softirq, steal, ..] = fields[..] else {
+            bail!("/proc/stat has a line with fewer than eight times: '{line}'");
+        };
+        let (user, idle) = (user + nice, idle + iowait);
+        cpus.push(CpuTicks { cpu, user, system, idle, irq, softirq, steal });
+    }
+    if cpus.is_empty() {
+        bail!("/proc/stat has no line for a CPU");
+    }
+    Ok(cpus)
+}
+
+/// Reads fields 14 and 15. The second field is the command's name in parentheses; it may hold
+/// spaces and parentheses itself, so that counting begins after the last one.
+fn parse_process(text: &str) -> Result<ProcessTicks> {
+    let after_name = text.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let mut fields = after_name.split_ascii_whitespace().skip(11).map(str::parse);
+    match (fields.next(), fields.next()) {
+        (Some(Ok(user)), Some(Ok(system))) => Ok(ProcessTicks { user, system }),
+        _ => bail!("/proc/PID/stat is not as proc(5) says: '{}'", text.trim()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STAT: &str = "cpu  30 2 50 700 6 0 7 8 0 0\n\
+                        cpu0 10 2 20 300 5 1 3 4 0 0\n\
+                        cpu1 20 0 30 400 1 0 4 4 9 9\n\
+                        intr 1 2 3\nctxt 4\n";
+
+    #[test]
+    fn lines_of_cpus_are_read_and_all_others_left() {
+        let expect = [
+            CpuTicks { cpu: 0, user: 12, system: 20, idle: 305, irq: 1, softirq: 3, steal: 4 },
+            CpuTicks { cpu: 1, user: 20, system: 30, idle: 401, irq: 0, softirq: 4, steal: 4 },
+        ];
+        assert_eq!(parse_stat(STAT).unwrap(), expect);
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        let check = |text: &str, part: &str| {
+            let message = parse_stat(text).unwrap_err().to_string();
+            assert!(message.contains(part), "{text}: {message}");
+        };
+        check("", "no line for a CPU");
+        check("cpu0 1 2 3", "fewer than eight");
+        check("cpu0 1 2 3 x 5 6 7 8", "not numbers");
+        for text in ["", "1 (x) S 1", "1 (x) S 1 1 1 0 -1 0 0 0 0 0 a 2 0"] {
+            let message = parse_process(text).unwrap_err().to_string();
+            assert!(message.contains("proc(5)"), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_process_is_read_whatever_it_is_called() {
+        for name in ["server-epoll", "a b", "x) S 9 (y"] {
+            let text = format!("42 ({name}) S 1 42 42 0 -1 4194304 120 0 0 0 77 33 5 6 20 0 1 0\n");
+            let expect = ProcessTicks { user: 77, system: 33 };
+            assert_eq!(parse_process(&text).unwrap(), expect, "{name}");
+        }
+    }
+
+    #[test]
+    fn differences_are_seconds_and_the_worst_of_the_measured_cpus_gives_the_steal() {
+        let at = Instant::now();
+        let ticks = ProcessTicks { user: 0, system: 0 };
+        let cpus = |text| parse_stat(text).unwrap();
+        let before = Snapshot { at, cpus: cpus(STAT), server: ticks, client: ticks };
+        let later_stat = "cpu0 60 2 20 300 5 1 3 54 0 0\ncpu1 20 0 30 475 1 0 4 29 0 0\n";
+        let server = ProcessTicks { user: 50, system: 25 };
+        let later = Snapshot { at, cpus: cpus(later_stat), server, client: ticks };
+        let close = |left: f64, right: f64| (left - right).abs() < 1e-9;
+        let ticks_per_s = to_f64(rustix::param::clock_ticks_per_second());
+
+        let (_, both) = before.until(&later, &[0, 1]);
+        assert!(close(both.steal_share, 0.5), "{both:?}");
+        assert!(close(both.cpus[0].user_s, 50.0 / ticks_per_s), "{both:?}");
+        assert!(close(both.server.total_s(), 75.0 / ticks_per_s), "{both:?}");
+        assert!(close(both.client.total_s(), 0.0), "{both:?}");
+        let (_, second) = before.until(&later, &[1]);
+        assert!(close(second.steal_share, 0.25), "{second:?}");
+    }
+
+    #[test]
+    fn this_process_and_this_machine_can_be_read() {
+        let own = std::process::id();
+        let first = Snapshot::take(own, own).unwrap();
+        let (window_s, account) = first.until(&Snapshot::take(own, own).unwrap(), &[0]);
+        assert!(window_s >= 0.0 && !account.cpus.is_empty());
+    }
+}

@@ -1,0 +1,297 @@
+//! A whole run: checks, topology, interleaved rounds, summary, results folder.
+
+use crate::clock::Utc;
+use crate::environment;
+use crate::experiment::{Experiment, Network};
+use crate::matrix::{self, Point};
+use crate::measure::Bench;
+use crate::process::Events;
+use crate::programs::{Place, Programs, check_tools};
+use crate::progress::Progress;
+use crate::results::Folder;
+use crate::statistics;
+use crate::summarise::{self, Span, choose_rounds, count_of, steal_share, summarise};
+use crate::table;
+use crate::topology::{Names, Topology};
+use anyhow::{Context, Result, bail, ensure};
+use record::{Measurement, Summary};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Debian packages of the tools that any run needs, and of those that namespaces need.
+const TOOLS: [(&str, &str); 1] = [("setpriv", "util-linux")];
+const TOOLS_FOR_VETH: [(&str, &str); 3] =
+    [("bash", "bash"), ("ip", "iproute2"), ("ethtool", "ethtool")];
+
+/// Seconds that a measurement takes beside warm-up and load: starting and stopping.
+const OVERHEAD_S: f64 = 0.2;
+
+/// Where a run finds and leaves things.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// The folder in which the results folder is made.
+    pub(crate) out: PathBuf,
+    /// The folder of the servers and the generator.
+    pub(crate) bin_dir: PathBuf,
+}
+
+/// What a run leaves.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// The results folder.
+    pub(crate) folder: PathBuf,
+    /// The table for the terminal.
+    pub(crate) table: String,
+}
+
+/// Runs an experiment. Whatever was started or brought up is gone when it returns, whether it
+/// succeeds, fails or is interrupted.
+///
+/// # Errors
+/// A sentence with the cure where something is missing or fails; [`crate::process::Interrupted`].
+pub(crate) fn run(
+    mut experiment: Experiment,
+    options: &Options,
+    events: &Events,
+) -> Result<Outcome> {
+    let points = matrix::expand(&experiment)?;
+    let (client_cpu, server_cpu) = choose_cpus(&environment::allowed_cpus()?)?;
+    check_tools(&TOOLS)?;
+    let place = choose_place(&experiment)?;
+    let programs =
+        Programs { folder: options.bin_dir.clone(), server_cpu, client_cpu, network: place };
+    programs.check(&points)?;
+    let seed = *experiment.seed.get_or_insert_with(|| seed_from(Utc::now()));
+
+    // Dropped in reverse: the results folder, then the topology. Children are gone before both.
+    let topology = match &programs.network {
+        Place::Veth(names) => Some(Topology::bring_up(names)?),
+        Place::Loopback(_) => None,
+    };
+    let started = Utc::now();
+    let name = format!("{}-{}", started.folder(), experiment.name);
+    let mut folder = Folder::create(&options.out, &name)?;
+    events.check()?;
+    let environment = environment::read(&programs, programs.sha256(&points)?)?;
+
+    eprintln!(
+        "{}: {}, {} of {} s, about {:.0} s in all",
+        experiment.name,
+        count_of(points.len(), "cell"),
+        count_of(experiment.effort.rounds as usize, "round"),
+        experiment.effort.duration_s,
+        estimate_s(&experiment)?
+    );
+    let measurements = take_rounds(&experiment, &points, &programs, events, &mut folder, seed)?;
+    let rounds = choose_rounds(&steal_shares(&measurements), &experiment, seed);
+    let span = Span { started_utc: started.rfc3339(), finished_utc: Utc::now().rfc3339() };
+    let summary = summarise(&experiment, &points, &measurements, rounds, environment, span)?;
+    let table = table::render(&summary, &experiment);
+    write_files(&folder, &experiment, &summary, &table, topology.as_ref())?;
+    let folder = folder.finish()?;
+    topology.map_or(Ok(()), Topology::take_down)?;
+    Ok(Outcome { folder, table })
+}
+
+/// About how long an experiment takes where no round is disturbed, in seconds.
+///
+/// # Errors
+/// Where its matrix is too large.
+pub(crate) fn estimate_s(experiment: &Experiment) -> Result<f64> {
+    let effort = &experiment.effort;
+    let one = f64::from(effort.duration_s) + effort.warmup_s + OVERHEAD_S;
+    let cells = u32::try_from(matrix::expand(experiment)?.len())?;
+    Ok((one * f64::from(cells * effort.rounds)).min(f64::from(effort.budget_s)))
+}
+
+/// The client gets the first CPU, which also takes most interrupts, and the server the last.
+fn choose_cpus(allowed: &[usize]) -> Result<(usize, usize)> {
+    match allowed {
+        [first, .., last] => Ok((*first, *last)),
+        _ => bail!(
+            "only {} CPU may be used, and server and client on one would measure each other: \
+             use a machine with two, or allow more with taskset",
+            allowed.len()
+        ),
+    }
+}
+
+fn choose_place(experiment: &Experiment) -> Result<Place> {
+    match experiment.topology {
+        Network::Veth => {
+            ensure!(
+                rustix::process::geteuid().is_root(),
+                "experiment {} needs root, for network namespaces and AF_XDP: run it with sudo, \
+                 or run 'showdown run loopback', which needs none",
+                experiment.name
+            );
+            check_tools(&TOOLS_FOR_VETH)?;
+            Ok(Place::Veth(Names::from_environment()))
+        }
+        Network::Loopback => {
+            // A port that is free now; the servers take it one after the other.
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+                .context("127.0.0.1 has no free port")?;
+            Ok(Place::Loopback(listener.local_addr()?.port()))
+        }
+    }
+}
+
+/// Any number will do, as long as it is recorded.
+fn seed_from(now: Utc) -> u64 {
+    now.rfc3339().bytes().fold(0, |seed, byte| seed * 31 % (1 << 31) + u64::from(byte))
+}
+
+/// Measures rounds until there are enough undisturbed ones, or until no more are allowed.
+fn take_rounds(
+    experiment: &Experiment,
+    points: &[Point],
+    programs: &Programs,
+    events: &Events,
+    folder: &mut Folder,
+    seed: u64,
+) -> Result<Vec<Measurement>> {
+    let effort = experiment.effort;
+    let bench = Bench {
+        events,
+        programs,
+        duration_s: effort.duration_s,
+        warmup: Duration::from_secs_f64(effort.warmup_s),
+        scratch: folder.path().to_owned(),
+    };
+    let progress = Progress::new(points.len() * effort.rounds as usize);
+    let mut budget = Budget::new(Duration::from_secs(effort.budget_s.into()));
+    let mut all: Vec<Measurement> = Vec::new();
+    let (mut clean, mut round) = (0, 0);
+    while clean < effort.rounds && round < effort.rounds + effort.repeats {
+        if !budget.allows_another() {
+            progress.say("the time allowed is used up");
+            break;
+        }
+        round += 1;
+        let mut measured = Vec::with_capacity(points.len());
+        for (place, index) in (1..).zip(statistics::order(seed, round, points.len())) {
+            let point = &points[index];
+            let label = matrix::label(&point.cell, &experiment.axes);
+            progress.measuring(&format!("round {round}: {label}"));
+            let measurement = bench
+                .measure(point, round, place)
+                .with_context(|| format!("round {round}, {label}"))?;
+            folder.append_round(&measurement)?;
+            measured.push(measurement);
+            progress.measured();
+        }
+        budget.round_done();
+        let disturbed = steal_share(&measured) > experiment.steal_share_max;
+        progress.say(&round_line(round, &measured, experiment, disturbed));
+        if disturbed {
+            progress.expect_more(points.len());
+        } else {
+            clean += 1;
+        }
+        all.extend(measured);
+    }
+    Ok(all)
+}
+
+fn round_line(
+    round: u32,
+    measured: &[Measurement],
+    experiment: &Experiment,
+    disturbed: bool,
+) -> String {
+    let mut rates: Vec<String> = measured
+        .iter()
+        .map(|measurement| {
+            let label = matrix::label(&measurement.cell, &experiment.axes);
+            format!("{label} {:.1}k", measurement.load.throughput_rps / 1e3)
+        })
+        .collect();
+    rates.sort();
+    let mark = if disturbed { ": disturbed" } else { "" };
+    format!(
+        "round {round}: {} requests/s; steal {:.1} %{mark}",
+        rates.join(", "),
+        steal_share(measured) * 100.0
+    )
+}
+
+/// The largest steal share of each round, in order from round 1.
+fn steal_shares(measurements: &[Measurement]) -> Vec<f64> {
+    measurements
+        .chunk_by(|left, right| left.round == right.round)
+        .map(summarise::steal_share)
+        .collect()
+}
+
+/// The time that rounds may take. The first round always runs; another is begun only if the
+/// longest so far would still fit.
+struct Budget {
+    total: Duration,
+    began: Instant,
+    round_began: Instant,
+    longest: Duration,
+}
+
+impl Budget {
+    fn new(total: Duration) -> Self {
+        let now = Instant::now();
+        Self { total, began: now, round_began: now, longest: Duration::ZERO }
+    }
+
+    fn allows_another(&mut self) -> bool {
+        self.round_began = Instant::now();
+        self.round_began - self.began + self.longest <= self.total
+    }
+
+    fn round_done(&mut self) {
+        self.longest = self.longest.max(self.round_began.elapsed());
+    }
+}
+
+fn write_files(
+    folder: &Folder,
+    experiment: &Experiment,
+    summary: &Summary,
+    table: &str,
+    topology: Option<&Topology>,
+) -> Result<()> {
+    folder.write_json("summary.json", summary)?;
+    folder.write_json("environment.json", &summary.environment)?;
+    folder.write("experiment.toml", &toml::to_string(experiment)?)?;
+    folder.write("table.txt", table)?;
+    if let Some(topology) = topology {
+        folder.write("topology.log", topology.log())?;
+    }
+    Ok(())
+}
+
+/// The default folder of the binaries: the one that this program lies in.
+///
+/// # Errors
+/// Where the kernel does not say which that is.
+pub(crate) fn own_folder() -> Result<PathBuf> {
+    let own = std::env::current_exe().context("this program does not know where it lies")?;
+    Ok(own.parent().map_or_else(|| PathBuf::from("."), Path::to_owned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn server_and_client_get_different_cpus_or_nothing_runs() {
+        assert_eq!(choose_cpus(&[0, 1]).unwrap(), (0, 1));
+        assert_eq!(choose_cpus(&[2, 3, 7]).unwrap(), (2, 7));
+        let message = choose_cpus(&[0]).unwrap_err().to_string();
+        assert!(message.contains("only 1 CPU"), "{message}");
+    }
+
+    #[test]
+    fn the_quick_experiment_fits_in_a_minute() {
+        let quick = crate::experiment::Overrides { quick: true, ..Default::default() };
+        let experiment = Experiment::load("quick").unwrap().with(&quick).unwrap();
+        assert!(estimate_s(&experiment).unwrap() < 52.0);
+    }
+}

@@ -1,0 +1,358 @@
+//! From measurements to a summary: which rounds count, and the figures of each cell.
+
+use crate::experiment::{Axes, Experiment};
+use crate::matrix::{self, Point};
+use crate::statistics::{SAMPLES_FOR_CI95, estimate};
+use anyhow::{Context, Result, ensure};
+use hdrhistogram::Histogram;
+use record::{
+    CellFigures, CpuCost, DisturbedRound, Environment, Figures, LoadErrors, Measurement,
+    Percentiles, Rounds, Summary, decode_histogram,
+};
+use std::collections::BTreeMap;
+
+/// With fewer undisturbed rounds than this, the least disturbed ones are used as well.
+const ROUNDS_MIN: usize = 3;
+/// Share of its CPU that a client uses where it is called the limit.
+const CLIENT_BUSY_MAX: f64 = 0.97;
+
+/// Share of the measured CPUs that other programs use where the reader is told.
+const FOREIGN_MAX: f64 = 0.05;
+
+/// When a run began and ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Span {
+    /// RFC 3339.
+    pub(crate) started_utc: String,
+    /// RFC 3339.
+    pub(crate) finished_utc: String,
+}
+
+/// Decides which rounds the figures come from.
+///
+/// `steal_shares` has the largest share of each round measured, in order from round 1.
+pub(crate) fn choose_rounds(steal_shares: &[f64], experiment: &Experiment, seed: u64) -> Rounds {
+    let numbered = (1_u32..).zip(steal_shares.iter().copied());
+    let (clean, mut disturbed): (Vec<_>, Vec<_>) =
+        numbered.partition(|(_, share)| *share <= experiment.steal_share_max);
+    disturbed.sort_by(|(_, left), (_, right)| left.total_cmp(right));
+    let lacking = ROUNDS_MIN.min(steal_shares.len()).saturating_sub(clean.len());
+    let mut used: Vec<u32> =
+        clean.iter().chain(disturbed.iter().take(lacking)).map(|(round, _)| *round).collect();
+    used.sort_unstable();
+    disturbed.sort_by_key(|(round, _)| *round);
+    let disturbed = disturbed.into_iter().map(|(round, steal_share)| DisturbedRound {
+        round,
+        steal_share,
+        used: used.contains(&round),
+    });
+    Rounds {
+        wanted: experiment.effort.rounds,
+        disturbed: disturbed.collect(),
+        used,
+        steal_share_max: experiment.steal_share_max,
+        seed,
+    }
+}
+
+/// The largest share of any measurement of a round.
+pub(crate) fn steal_share(round: &[Measurement]) -> f64 {
+    round.iter().map(|measurement| measurement.cpu.steal_share).fold(0.0, f64::max)
+}
+
+/// Computes the summary.
+///
+/// # Errors
+/// Where no round was measured, a cell is missing from a round, or a histogram cannot be read.
+pub(crate) fn summarise(
+    experiment: &Experiment,
+    points: &[Point],
+    measurements: &[Measurement],
+    rounds: Rounds,
+    environment: Environment,
+    span: Span,
+) -> Result<Summary> {
+    ensure!(!rounds.used.is_empty(), "not one round was measured");
+    let by_cell: Vec<Vec<&Measurement>> = points
+        .iter()
+        .map(|point| of_cell(point, measurements, &rounds.used))
+        .collect::<Result<_>>()?;
+    let mut cells = Vec::with_capacity(points.len());
+    for (point, of_cell) in points.iter().zip(&by_cell) {
+        let figures = figures(of_cell, &by_cell[point.baseline], rounds.seed)
+            .with_context(|| format!("the figures of {}", point.cell.mode))?;
+        let obtained = obtained(of_cell);
+        cells.push(CellFigures { cell: point.cell.clone(), figures, obtained });
+    }
+    let mut modes = BTreeMap::new();
+    for CellFigures { cell, figures, .. } in &cells {
+        modes.entry(cell.mode.clone()).or_insert_with(|| figures.clone());
+    }
+    let notes = notes(experiment, &rounds, &cells, &by_cell, &environment);
+    Ok(Summary {
+        schema: Summary::SCHEMA,
+        experiment: experiment.name.clone(),
+        question: experiment.question.clone(),
+        started_utc: span.started_utc,
+        finished_utc: span.finished_utc,
+        baseline: experiment.baseline.name().to_owned(),
+        modes,
+        cells,
+        rounds,
+        notes,
+        environment,
+    })
+}
+
+/// The ready line of a cell's first server, without its pid, which differs from start to start.
+fn obtained(of_cell: &[&Measurement]) -> serde_json::Value {
+    let mut ready = of_cell.first().map_or(serde_json::Value::Null, |of| of.server.ready.clone());
+    if let Some(ready) = ready.as_object_mut() {
+        ready.remove("pid");
+    }
+    ready
+}
+
+/// A cell's measurements in the rounds used, one for each and in their order, so that those of
+/// two cells are paired by their place.
+fn of_cell<'a>(
+    point: &Point,
+    measurements: &'a [Measurement],
+    used: &[u32],
+) -> Result<Vec<&'a Measurement>> {
+    let of_round = |round: &u32| {
+        measurements
+            .iter()
+            .find(|measurement| measurement.round == *round && measurement.cell == point.cell)
+            .with_context(|| format!("round {round} has no measurement of {}", point.cell.mode))
+    };
+    used.iter().map(of_round).collect()
+}
+
+fn figures(of_cell: &[&Measurement], baseline: &[&Measurement], seed: u64) -> Result<Figures> {
+    let rps = |of: &[&Measurement]| -> Vec<f64> {
+        of.iter().map(|measurement| measurement.load.throughput_rps).collect()
+    };
+    let (own_rps, baseline_rps) = (rps(of_cell), rps(baseline));
+    let ratios: Vec<f64> =
+        own_rps.iter().zip(&baseline_rps).map(|(own, baseline)| own / baseline).collect();
+    let mut errors_by_kind = LoadErrors::default();
+    for measurement in of_cell {
+        add_errors(&mut errors_by_kind, &measurement.load.errors);
+    }
+    let server_errors = count(of_cell.iter().filter(|of| !of.server.ended_well));
+    Ok(Figures {
+        throughput_rps: estimate(&own_rps, seed),
+        latency_us: latency(of_cell)?,
+        cpu_s_per_million: cpu_cost(of_cell),
+        ratio_to_baseline: estimate(&ratios, seed),
+        errors: errors_by_kind.total() + server_errors,
+        errors_by_kind,
+        server_errors,
+        requests: of_cell.iter().map(|of| of.load.requests).sum(),
+    })
+}
+
+fn count<T>(items: impl Iterator<Item = T>) -> u64 {
+    items.fold(0, |count, _| count + 1)
+}
+
+fn add_errors(sum: &mut LoadErrors, more: &LoadErrors) {
+    let LoadErrors { connect, read, write, timeout, status, framing } = more;
+    sum.connect += connect;
+    sum.read += read;
+    sum.write += write;
+    sum.timeout += timeout;
+    sum.status += status;
+    sum.framing += framing;
+}
+
+/// Merges the histograms and reads the percentiles off the sum: percentiles are never averaged.
+fn latency(of_cell: &[&Measurement]) -> Result<Percentiles> {
+    let mut merged = Histogram::<u64>::new(3).context("a histogram of 3 digits")?;
+    for measurement in of_cell {
+        let histogram = decode_histogram(&measurement.load.latency.histogram_ns)?;
+        merged.add(histogram).context("a histogram does not fit")?;
+    }
+    // The histogram rounds up to three digits; the reports have each run's largest sample exactly.
+    let max = of_cell.iter().map(|of| of.load.latency.max_us).fold(0.0, f64::max);
+    let at = |percentile| ns_to_us(merged.value_at_percentile(percentile)).min(max);
+    Ok(Percentiles {
+        p50: at(50.0),
+        p90: at(90.0),
+        p99: at(99.0),
+        p99_9: at(99.9),
+        p99_99: at(99.99),
+        max,
+    })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "2^53 ns are a hundred days")]
+fn ns_to_us(ns: u64) -> f64 {
+    ns as f64 / 1e3
+}
+
+/// CPU time over responses. The window in which CPU time was read is a little longer than the one
+/// in which responses were counted, so that rates are divided, not sums.
+fn cpu_cost(of_cell: &[&Measurement]) -> CpuCost {
+    let (mut server, mut client, mut busy, mut millions) = (0.0, 0.0, 0.0, 0.0);
+    for Measurement { load, window_s, cpu, .. } in of_cell {
+        let scale = load.duration_s / window_s;
+        server += cpu.server.total_s() * scale;
+        client += cpu.client.total_s() * scale;
+        busy += cpu.cpus.iter().map(record::CpuTime::busy_s).sum::<f64>() * scale;
+        millions += load.throughput_rps * load.duration_s / 1e6;
+    }
+    // Processes are accounted by the nanosecond and CPUs by the tick, so that the remainder of a
+    // quiet machine may come out a little below zero; there is no negative work.
+    let rest = (busy - server - client).max(0.0);
+    CpuCost { server: server / millions, client: client / millions, rest: rest / millions }
+}
+
+fn notes(
+    experiment: &Experiment,
+    rounds: &Rounds,
+    cells: &[CellFigures],
+    by_cell: &[Vec<&Measurement>],
+    environment: &Environment,
+) -> Vec<String> {
+    let labels = |wanted: &dyn Fn(usize) -> bool| -> Vec<String> {
+        let chosen = cells.iter().enumerate().filter(|(index, _)| wanted(*index));
+        chosen.map(|(_, of)| matrix::label(&of.cell, &experiment.axes)).collect()
+    };
+    let mut notes = vec![
+        "The load is closed-loop: a connection sends its next request when it has its answer, so \
+         that latency is the service time at full load."
+            .to_owned(),
+    ];
+    if environment.build_profile != "release" {
+        notes.push(format!(
+            "{} BUILD: these figures say nothing about speed; build with cargo build --release.",
+            environment.build_profile.to_uppercase()
+        ));
+    }
+    notes.extend(cells.iter().filter_map(|of| note_on_driver(of, &experiment.axes)));
+    notes.extend(notes_on_rounds(rounds));
+    let failed = labels(&|index| cells[index].figures.errors > 0);
+    if !failed.is_empty() {
+        notes.push(format!(
+            "ERRORS with {}: rounds.jsonl has them by kind, with what the server wrote.",
+            failed.join(", ")
+        ));
+    }
+    let limited =
+        labels(&|index| client_busy(&by_cell[index], environment.client_cpu) >= CLIENT_BUSY_MAX);
+    if !limited.is_empty() {
+        notes.push(format!(
+            "The client's CPU was at least {:.0} % busy with {}: the server may be capable of \
+             more than is shown.",
+            CLIENT_BUSY_MAX * 100.0,
+            limited.join(", ")
+        ));
+    }
+    let foreign = by_cell.iter().map(|of_cell| foreign_share(of_cell, environment));
+    let foreign = foreign.fold(0.0, f64::max);
+    if foreign > FOREIGN_MAX {
+        notes.push(format!(
+            "FOREIGN LOAD: other programs used up to {:.0} % of the two CPUs: end them and run \
+             again.",
+            foreign * 100.0
+        ));
+    }
+    let siblings = environment.server_cpu_siblings.as_deref().unwrap_or_default();
+    let siblings = crate::environment::parse_cpu_list(siblings).unwrap_or_default();
+    if siblings.contains(&environment.client_cpu) {
+        notes.push(
+            "Server and client ran on two threads of one core: each slowed the other.".to_owned(),
+        );
+    }
+    notes
+}
+
+/// What a bypass server obtained from the kernel, which decides about its speed.
+fn note_on_driver(of: &CellFigures, axes: &Axes) -> Option<String> {
+    let keys = ["attach", "copy", "busy_poll", "pages"];
+    let value = |key: &str| match of.obtained.get(key)? {
+        serde_json::Value::String(text) => Some(format!("{key} {text}")),
+        other => Some(format!("{key} {other}")),
+    };
+    let values: Vec<String> = keys.into_iter().filter_map(value).collect();
+    let label = matrix::label(&of.cell, axes);
+    (!values.is_empty()).then(|| format!("{label} obtained: {}.", values.join(", ")))
+}
+
+fn notes_on_rounds(rounds: &Rounds) -> Vec<String> {
+    let mut notes = Vec::new();
+    let used = rounds.used.len();
+    let bound = rounds.steal_share_max * 100.0;
+    if !rounds.disturbed.is_empty() {
+        let list = |used: bool| -> Vec<String> {
+            let chosen = rounds.disturbed.iter().filter(|round| round.used == used);
+            chosen
+                .map(|round| format!("round {} ({:.1} %)", round.round, round.steal_share * 100.0))
+                .collect()
+        };
+        let (dropped, kept) = (list(false), list(true));
+        if !dropped.is_empty() {
+            notes.push(format!(
+                "The hypervisor took more than {bound:.0} % of a CPU in {}: dropped.",
+                dropped.join(", ")
+            ));
+        }
+        if !kept.is_empty() {
+            notes.push(format!(
+                "DISTURBED: the hypervisor took more than {bound:.0} % of a CPU in {}, \
+                 which are used for want of better ones.",
+                kept.join(", ")
+            ));
+        }
+    }
+    if u32::try_from(used).is_ok_and(|used| used < rounds.wanted) {
+        notes.push(format!(
+            "Only {used} of {} rounds are used: the time or the repeats allowed were used up.",
+            rounds.wanted
+        ));
+    }
+    if used < SAMPLES_FOR_CI95 {
+        notes.push(format!(
+            "{} cannot give a 95 % interval of a median, which takes \
+             {SAMPLES_FOR_CI95}: the intervals are too narrow.",
+            count_of(used, "round")
+        ));
+    }
+    notes
+}
+
+/// `1 round`, `2 rounds`.
+pub(crate) fn count_of(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+/// Busy share of the client's CPU over all of a cell's windows, soft interrupts included.
+fn client_busy(of_cell: &[&Measurement], client_cpu: usize) -> f64 {
+    let (mut busy_s, mut window_s) = (0.0, 0.0);
+    for measurement in of_cell {
+        let of_client = measurement.cpu.cpus.iter().filter(|time| time.cpu == client_cpu);
+        busy_s += of_client.map(record::CpuTime::busy_s).sum::<f64>();
+        window_s += measurement.window_s;
+    }
+    if window_s > 0.0 { busy_s / window_s } else { 0.0 }
+}
+
+/// Share of the server's and the client's CPU that went to user code of other processes. Kernel
+/// code is left out: soft interrupts on behalf of the two cannot be told from others there.
+fn foreign_share(of_cell: &[&Measurement], environment: &Environment) -> f64 {
+    let measured = [environment.server_cpu, environment.client_cpu];
+    let (mut foreign_s, mut window_s) = (0.0, 0.0);
+    for Measurement { cpu, window_s: window, .. } in of_cell {
+        let on_both = cpu.cpus.iter().filter(|time| measured.contains(&time.cpu));
+        let user_s: f64 = on_both.map(|time| time.user_s).sum();
+        foreign_s += user_s - cpu.server.user_s - cpu.client.user_s;
+        window_s += window * 2.0;
+    }
+    if window_s > 0.0 { foreign_s / window_s } else { 0.0 }
+}
+
+#[cfg(test)]
+#[path = "summarise_tests.rs"]
+mod tests;

@@ -1,0 +1,325 @@
+//! Figures computed from measurements that are made up, so that each can be checked by hand.
+
+use super::*;
+use crate::experiment::{Axes, Mode, Tcp, Wait};
+use proptest::prelude::*;
+use record::{
+    ClientRecord, CpuAccount, CpuTime, Estimate, Latency, LoadReport, LoadSetup, Network,
+    ProcessTime, ServerRecord, encode_histogram,
+};
+
+fn experiment() -> Experiment {
+    let mut experiment = Experiment::load("quick").unwrap();
+    experiment.axes = Axes {
+        mode: vec![Mode::Epoll, Mode::Xdp],
+        tcp: vec![Tcp::Smoltcp],
+        wait: vec![Wait::Block],
+        connections: vec![32],
+        path: vec!["/plaintext".to_owned()],
+    };
+    experiment.effort.rounds = 3;
+    experiment
+}
+
+fn environment() -> Environment {
+    Environment {
+        command_line: vec!["showdown".to_owned()],
+        showdown_version: "0".to_owned(),
+        rustc_version: "rustc 1".to_owned(),
+        build_profile: "release".to_owned(),
+        git: None,
+        binaries_sha256: BTreeMap::new(),
+        distribution: None,
+        kernel_release: "6".to_owned(),
+        kernel_version: "#1".to_owned(),
+        kernel_command_line: String::new(),
+        cpu_model: None,
+        cpus_online: "0-1".to_owned(),
+        virtual_machine: true,
+        server_cpu_siblings: Some("1".to_owned()),
+        server_cpu: 1,
+        client_cpu: 0,
+        governor: None,
+        clock_source: None,
+        memory_bytes: None,
+        mitigations: BTreeMap::new(),
+        network: Network { topology: "veth".to_owned(), ends: Vec::new() },
+    }
+}
+
+fn load(rps: u32, latencies_us: &[u32]) -> LoadReport {
+    let mut histogram = Histogram::<u64>::new(3).unwrap();
+    for us in latencies_us {
+        histogram.record(u64::from(*us) * 1000).unwrap();
+    }
+    let max_us = latencies_us.iter().copied().max().map_or(0.0, f64::from);
+    LoadReport {
+        schema: LoadReport::SCHEMA,
+        setup: LoadSetup {
+            url: "http://198.18.0.1:8080/plaintext".to_owned(),
+            connections: 32,
+            threads: 1,
+            duration_s: 1.0,
+            warmup_s: 0.0,
+            transport: "epoll".to_owned(),
+            schedule: "closed".to_owned(),
+            cpus: vec![0],
+        },
+        duration_s: 1.0,
+        requests: u64::from(rps),
+        read_bytes: 1,
+        throughput_rps: f64::from(rps),
+        latency: Latency {
+            count: histogram.len(),
+            min_us: 0.0,
+            mean_us: 0.0,
+            stdev_us: 0.0,
+            max_us,
+            percentiles_us: BTreeMap::new(),
+            histogram_ns: encode_histogram(&histogram).unwrap(),
+        },
+        errors: LoadErrors::default(),
+        status: BTreeMap::new(),
+        sent: u64::from(rps),
+        in_flight: 0,
+        reopened: 0,
+        interval_s: 0.1,
+        interval_requests: Vec::new(),
+        cpu_s: 0.0,
+    }
+}
+
+fn ready(mode: &str) -> serde_json::Value {
+    match mode {
+        "xdp" => serde_json::json!({"pid": 1, "wait": "spin", "attach": "native", "copy": "copy"}),
+        _ => serde_json::json!({"pid": 1, "wait": "block"}),
+    }
+}
+
+fn measurement(point: &Point, round: u32, load: LoadReport) -> Measurement {
+    let time = |cpu, busy_s| CpuTime {
+        cpu,
+        user_s: busy_s / 2.0,
+        system_s: busy_s / 4.0,
+        irq_s: 0.0,
+        softirq_s: busy_s / 4.0,
+        steal_s: 0.0,
+        idle_s: 2.0 - busy_s,
+    };
+    Measurement {
+        schema: Measurement::SCHEMA,
+        round,
+        position: 1,
+        cell: point.cell.clone(),
+        started_utc: String::new(),
+        load,
+        server: ServerRecord {
+            command: Vec::new(),
+            ready: ready(&point.cell.mode),
+            start_ms: 1.0,
+            exit: None,
+            ended: "exit status: 0".to_owned(),
+            ended_well: true,
+            stderr: String::new(),
+        },
+        client: ClientRecord { command: Vec::new(), stderr: String::new() },
+        window_s: 2.0,
+        cpu: CpuAccount {
+            cpus: vec![time(0, 1.0), time(1, 2.0)],
+            server: ProcessTime { user_s: 1.0, system_s: 0.5 },
+            client: ProcessTime { user_s: 0.5, system_s: 0.25 },
+            steal_share: 0.0,
+        },
+    }
+}
+
+fn rounds(used: &[u32]) -> Rounds {
+    Rounds { wanted: 3, used: used.to_vec(), disturbed: vec![], steal_share_max: 0.05, seed: 1 }
+}
+
+fn summary_of(measurements: &[Measurement], rounds: Rounds) -> Result<Summary> {
+    let experiment = experiment();
+    let points = matrix::expand(&experiment).unwrap();
+    let span = Span { started_utc: String::new(), finished_utc: String::new() };
+    summarise(&experiment, &points, measurements, rounds, environment(), span)
+}
+
+/// epoll and xdp over three rounds; xdp is twice, three times and four times as fast.
+fn three_rounds() -> Vec<Measurement> {
+    let points = matrix::expand(&experiment()).unwrap();
+    let rates = [(1000, 2000), (1000, 3000), (500, 2000)];
+    let mut all = Vec::new();
+    for (round, (epoll, xdp)) in (1..).zip(rates) {
+        // The order within a round is shuffled.
+        all.push(measurement(&points[1], round, load(xdp, &[10])));
+        all.push(measurement(&points[0], round, load(epoll, &[20])));
+    }
+    all
+}
+
+fn close(left: f64, right: f64) -> bool {
+    (left - right).abs() < 1e-6 * right.abs().max(1.0)
+}
+
+#[test]
+fn ratios_are_taken_within_a_round_and_summarised_by_their_median() {
+    let summary = summary_of(&three_rounds(), rounds(&[1, 2, 3])).unwrap();
+    assert_eq!(summary.baseline, "epoll");
+    let Estimate { median, ci95: [low, high] } = summary.modes["xdp"].ratio_to_baseline;
+    assert!(close(median, 3.0) && close(low, 2.0) && close(high, 4.0), "{summary:?}");
+    assert!(close(summary.modes["epoll"].ratio_to_baseline.median, 1.0));
+    assert!(close(summary.modes["epoll"].throughput_rps.median, 1000.0));
+    assert_eq!(summary.cells.len(), 2);
+    assert_eq!(summary.cells[1].figures, summary.modes["xdp"]);
+}
+
+#[test]
+fn rounds_not_used_do_not_count() {
+    let summary = summary_of(&three_rounds(), rounds(&[1, 3])).unwrap();
+    assert!(close(summary.modes["xdp"].ratio_to_baseline.median, 3.0));
+    assert_eq!(summary.modes["epoll"].requests, 1500);
+    assert!(summary_of(&three_rounds(), rounds(&[])).is_err());
+    assert!(summary_of(&three_rounds(), rounds(&[1, 4])).is_err());
+}
+
+#[test]
+fn cpu_time_is_per_million_requests_and_the_rest_is_what_no_process_accounts_for() {
+    // In 2 s of window: 3 s busy, of which 1.5 s server and 0.75 s client; 1000 requests/s.
+    let summary = summary_of(&three_rounds(), rounds(&[1])).unwrap();
+    let CpuCost { server, client, rest } = summary.modes["epoll"].cpu_s_per_million;
+    assert!(close(server, 750.0) && close(client, 375.0) && close(rest, 375.0), "{summary:?}");
+}
+
+#[test]
+fn percentiles_come_from_the_merged_histogram() {
+    let points = matrix::expand(&experiment()).unwrap();
+    let fast: Vec<u32> = vec![10; 990];
+    let slow: Vec<u32> = vec![1000; 10];
+    let mut all = three_rounds();
+    all.retain(|measurement| measurement.cell.mode == "xdp");
+    all.push(measurement(&points[0], 1, load(1000, &fast)));
+    all.push(measurement(&points[0], 2, load(1000, &slow)));
+    let latency = summary_of(&all, rounds(&[1, 2])).unwrap().modes["epoll"].latency_us;
+    // 990 of 1000 took 10 µs: the mean of the two rounds' p50 would be 505 µs.
+    assert!((latency.p50 - 10.0).abs() < 0.1, "{latency:?}");
+    assert!((latency.p99 - 10.0).abs() < 0.1, "{latency:?}");
+    assert!((latency.p99_9 - 1000.0).abs() < 1.0, "{latency:?}");
+    assert!(close(latency.max, 1000.0) && latency.p99_99 <= latency.max, "{latency:?}");
+}
+
+proptest! {
+    /// Merging in rounds gives what one histogram of all samples would have given.
+    #[test]
+    fn merging_loses_nothing(rounds_of in prop::collection::vec(
+        prop::collection::vec(1_u32..1_000_000, 1..50), 1..6,
+    )) {
+        let points = matrix::expand(&experiment()).unwrap();
+        let measurements: Vec<Measurement> = (1..)
+            .zip(&rounds_of)
+            .map(|(round, samples)| measurement(&points[0], round, load(1, samples)))
+            .collect();
+        let all: Vec<&Measurement> = measurements.iter().collect();
+        let one = measurement(&points[0], 1, load(1, &rounds_of.concat()));
+        prop_assert_eq!(latency(&all).unwrap(), latency(&[&one]).unwrap());
+    }
+}
+
+#[test]
+fn errors_of_both_sides_are_counted_and_noted() {
+    let mut measurements = three_rounds();
+    measurements[0].load.errors = LoadErrors { read: 3, timeout: 2, ..LoadErrors::default() };
+    measurements[2].load.errors = LoadErrors { framing: 1, ..LoadErrors::default() };
+    measurements[4].server.ended_well = false;
+    let summary = summary_of(&measurements, rounds(&[1, 2, 3])).unwrap();
+    assert_eq!(summary.modes["xdp"].errors, 7);
+    assert_eq!(summary.modes["xdp"].server_errors, 1);
+    assert_eq!(summary.modes["xdp"].errors_by_kind.read, 3);
+    assert_eq!(summary.modes["epoll"].errors, 0);
+    assert!(summary.notes.iter().any(|note| note.starts_with("ERRORS with xdp:")));
+}
+
+#[test]
+fn the_reader_is_told_what_weakens_the_figures() {
+    let noted = |summary: &Summary, part: &str| {
+        assert!(summary.notes.iter().any(|note| note.contains(part)), "{:?}", summary.notes);
+    };
+    let mut measurements = three_rounds();
+    for measurement in &mut measurements {
+        measurement.cpu.cpus[0].user_s = 2.0;
+        measurement.cpu.cpus[1].user_s = 0.0;
+    }
+    let mut weak = rounds(&[1, 2]);
+    weak.disturbed = vec![
+        DisturbedRound { round: 1, steal_share: 0.2, used: true },
+        DisturbedRound { round: 3, steal_share: 0.3, used: false },
+    ];
+    let summary = summary_of(&measurements, weak).unwrap();
+    noted(&summary, "closed-loop");
+    noted(&summary, "xdp obtained: attach native, copy copy.");
+    noted(&summary, "in round 3 (30.0 %): dropped");
+    noted(&summary, "in round 1 (20.0 %), which are used for want of better ones");
+    noted(&summary, "Only 2 of 3 rounds");
+    noted(&summary, "2 rounds cannot give a 95 % interval");
+    noted(&summary, "The client's CPU was at least 97 % busy with epoll, xdp");
+    // 2 s of user code, 1.5 s of them the server's and the client's: 0.5 s of the window's 4 s.
+    noted(&summary, "other programs used up to 12 % of the two CPUs");
+    let quiet = summary_of(&three_rounds(), rounds(&[1, 2, 3])).unwrap();
+    assert_eq!(quiet.notes.len(), 3, "{:?}", quiet.notes);
+}
+
+#[test]
+fn disturbed_rounds_are_used_only_for_want_of_better_ones() {
+    let check = |steal_shares: &[f64], used: &[u32], disturbed: &[(u32, bool)]| {
+        let rounds = choose_rounds(steal_shares, &experiment(), 1);
+        assert_eq!(rounds.used, used, "{steal_shares:?}");
+        let listed: Vec<(u32, bool)> =
+            rounds.disturbed.iter().map(|round| (round.round, round.used)).collect();
+        assert_eq!(listed, disturbed, "{steal_shares:?}");
+    };
+    check(&[0.0, 0.05, 0.01], &[1, 2, 3], &[]);
+    check(&[0.0, 0.2, 0.0, 0.0], &[1, 3, 4], &[(2, false)]);
+    check(&[0.3, 0.2, 0.0, 0.1], &[2, 3, 4], &[(1, false), (2, true), (4, true)]);
+    check(&[0.3], &[1], &[(1, true)]);
+    check(&[], &[], &[]);
+}
+
+#[test]
+fn the_summary_has_the_keys_that_readers_rely_on() {
+    let summary = summary_of(&three_rounds(), rounds(&[1, 2, 3])).unwrap();
+    let value = serde_json::to_value(&summary).unwrap();
+    assert_eq!(value["baseline"], "epoll");
+    assert!(value["environment"].is_object());
+    for mode in ["epoll", "xdp"] {
+        let figures = &value["modes"][mode];
+        for estimate in ["throughput_rps", "ratio_to_baseline"] {
+            assert!(figures[estimate]["median"].is_f64(), "{mode} {estimate}");
+            assert_eq!(figures[estimate]["ci95"].as_array().map(Vec::len), Some(2));
+        }
+        for percentile in ["p50", "p90", "p99", "p99_9", "p99_99", "max"] {
+            assert!(figures["latency_us"][percentile].is_f64(), "{mode} {percentile}");
+        }
+        for side in ["server", "client", "rest"] {
+            assert!(figures["cpu_s_per_million"][side].is_f64(), "{mode} {side}");
+        }
+        assert!(figures["errors"].is_u64(), "{mode}");
+    }
+    assert_eq!(value["cells"][1]["tcp"], "smoltcp");
+    assert_eq!(value["cells"][1]["obtained"]["attach"], "native");
+    assert!(value["cells"][1]["obtained"].get("pid").is_none(), "it differs from run to run");
+    let back: Summary = serde_json::from_value(value).unwrap();
+    assert_eq!(back, summary);
+}
+
+#[test]
+fn the_table_shows_every_cell_with_its_errors_and_notes() {
+    let mut measurements = three_rounds();
+    measurements[0].load.errors = LoadErrors { connect: 12, ..LoadErrors::default() };
+    let summary = summary_of(&measurements, rounds(&[1, 2, 3])).unwrap();
+    let table = crate::table::render(&summary, &experiment());
+    let row = |mode: &str| table.lines().find(|line| line.starts_with(mode)).unwrap().to_owned();
+    assert!(row("epoll").contains("1,000"), "{table}");
+    assert!(row("epoll").contains("block") && row("xdp").contains("spin"), "{table}");
+    assert!(row("xdp").contains("3.000 [2.000, 4.000]"), "{table}");
+    assert!(row("xdp").contains("  12  "), "{table}");
+    assert!(table.contains("ERRORS with xdp"), "{table}");
+}

@@ -1,0 +1,172 @@
+//! The table on the terminal.
+
+use crate::experiment::{Axes, Experiment};
+use crate::matrix;
+use crate::summarise::count_of;
+use record::{CellFigures, Environment, Estimate, Figures, Summary};
+use std::fmt::Write;
+
+/// Headings over several columns: the first column and how many, and the words.
+const GROUPS: [(usize, usize, &str); 3] =
+    [(3, 3, "latency"), (7, 3, "CPU s per 1M requests"), (10, 1, "ratio to")];
+
+/// Spaces between columns.
+const BETWEEN: usize = 2;
+
+const HEADINGS: [&str; 11] = [
+    "mode",
+    "waits",
+    "requests/s",
+    "p50",
+    "p99",
+    "p99.9",
+    "errors",
+    "server",
+    "client",
+    "rest",
+    "",
+];
+
+/// Lays out a summary for people: what was asked, the figures, and what to know about them.
+pub(crate) fn render(summary: &Summary, experiment: &Experiment) -> String {
+    let mut text = String::new();
+    let Environment { server_cpu, client_cpu, .. } = &summary.environment;
+    let effort = &experiment.effort;
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "{}: {}", summary.experiment, summary.question);
+    let _ = writeln!(
+        text,
+        "{} of {} s, {}; server on CPU {server_cpu}, client on CPU {client_cpu}; {}",
+        count_of(summary.rounds.used.len(), "round"),
+        effort.duration_s,
+        load(&experiment.axes),
+        summary.environment.network.topology
+    );
+    text.push('\n');
+    let mut rows = vec![HEADINGS.map(str::to_owned).to_vec()];
+    rows[0][10] = format!("{} [95 % CI]", summary.baseline);
+    rows.extend(summary.cells.iter().map(|cell| row(cell, &experiment.axes)));
+    text.push_str(&aligned(&GROUPS, &rows));
+    text.push('\n');
+    for note in &summary.notes {
+        let _ = writeln!(text, "* {note}");
+    }
+    text
+}
+
+fn load(axes: &Axes) -> String {
+    let connections: Vec<String> = axes.connections.iter().map(u64::to_string).collect();
+    format!("{} connections, GET {}", connections.join(" and "), axes.path.join(" and "))
+}
+
+fn row(of: &CellFigures, axes: &Axes) -> Vec<String> {
+    let Figures { throughput_rps, latency_us, cpu_s_per_million, ratio_to_baseline, .. } =
+        &of.figures;
+    let Estimate { median, ci95: [low, high] } = ratio_to_baseline;
+    vec![
+        matrix::label(&of.cell, axes),
+        // Much of what is credited to bypass is not sleeping: it is shown who spins.
+        of.obtained["wait"].as_str().unwrap_or("?").to_owned(),
+        thousands(throughput_rps.median),
+        duration(latency_us.p50),
+        duration(latency_us.p99),
+        duration(latency_us.p99_9),
+        of.figures.errors.to_string(),
+        format!("{:.2}", cpu_s_per_million.server),
+        format!("{:.2}", cpu_s_per_million.client),
+        format!("{:.2}", cpu_s_per_million.rest),
+        format!("{median:.3} [{low:.3}, {high:.3}]"),
+    ]
+}
+
+/// `1234567.8` as `1,234,568`.
+fn thousands(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Microseconds with three digits and the unit that suits them.
+fn duration(us: f64) -> String {
+    let (value, unit) = match us {
+        us if us < 999.5 => (us, "µs"),
+        us if us < 999_500.0 => (us / 1e3, "ms"),
+        us => (us / 1e6, "s"),
+    };
+    let decimals = if value < 9.995 {
+        2
+    } else if value < 99.95 {
+        1
+    } else {
+        0
+    };
+    format!("{value:.decimals$} {unit}")
+}
+
+/// Columns as wide as their widest cell, the first to the left and all others to the right, under
+/// the headings of their groups.
+fn aligned(groups: &[(usize, usize, &str)], rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
+    };
+    let mut widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let mut heading = String::new();
+    for &(first, count, words) in groups {
+        let of_group = |widths: &[usize]| {
+            widths[first..first + count].iter().sum::<usize>() + BETWEEN * (count - 1)
+        };
+        // Words wider than their columns widen the first of them.
+        widths[first] += words.chars().count().saturating_sub(of_group(&widths));
+        let before = widths[..first].iter().map(|width| width + BETWEEN).sum::<usize>();
+        let indent = before - heading.chars().count();
+        let _ = write!(heading, "{:indent$}{words:>width$}", "", width = of_group(&widths));
+    }
+    let mut text = heading + "\n";
+    for row in rows {
+        let mut line = String::new();
+        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            let _ = match column {
+                0 => write!(line, "{cell:<width$}"),
+                _ => write!(line, "{:BETWEEN$}{cell:>width$}", ""),
+            };
+        }
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_and_durations_have_three_digits() {
+        assert_eq!(thousands(999.6), "1,000");
+        assert_eq!(thousands(1_234_567.8), "1,234,568");
+        assert_eq!(thousands(12.0), "12");
+        let check = |us, expect: &str| assert_eq!(duration(us), expect);
+        check(1.234, "1.23 µs");
+        check(9.996, "10.0 µs");
+        check(512.4, "512 µs");
+        check(999.6, "1.00 ms");
+        check(45_678.0, "45.7 ms");
+        check(2_000_000.0, "2.00 s");
+    }
+
+    #[test]
+    fn columns_line_up_under_their_groups() {
+        let rows = [["mode", "µs", "µs"], ["epoll", "1", "2"], ["x", "1000", "20"]];
+        let rows = rows.map(|row| row.map(str::to_owned).to_vec());
+        let expect = "        latency\nmode     µs  µs\nepoll     1   2\nx      1000  20\n";
+        assert_eq!(aligned(&[(1, 2, "latency")], &rows), expect);
+        let expect = "       wide words\nmode           µs  µs\n";
+        assert!(aligned(&[(1, 1, "wide words")], &rows).starts_with(expect));
+    }
+}

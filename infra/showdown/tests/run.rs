@@ -1,0 +1,292 @@
+//! Whole runs over loopback, with shell scripts in the place of servers and generator.
+//!
+//! The scripts answer at once with figures that are known, so that every test knows what must
+//! come out. They need no root, and setpriv of util-linux, which every Debian has.
+
+use hdrhistogram::Histogram;
+use serde_json::Value;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Says that it is ready, waits for SIGTERM, says what it counted. `$0` is its own path.
+const SERVER: &str = r#"#!/bin/sh
+echo "$$" >>"$(dirname "$0")/pids"
+mode=${0##*server-}
+exit_line="{\"event\":\"exit\",\"mode\":\"$mode\",\"counters\":{\"requests\":1}}"
+trap 'kill $!; echo "$exit_line"; exit 0' TERM
+echo "{\"event\":\"ready\",\"mode\":\"$mode\",\"arguments\":\"$*\"}"
+sleep 60 &
+wait
+"#;
+
+/// Starts, but dies before it is ready.
+const BROKEN_SERVER: &str =
+    "#!/bin/sh\necho 'port 8080 is taken: end the other server' >&2\nexit 1\n";
+
+/// Kills the server that was started last, and would itself not end.
+const KILLER: &str = r#"#!/bin/sh
+kill -KILL "$(tail -n 1 "$(dirname "$0")/pids")"
+exec sleep 60
+"#;
+
+/// Reports 1000 requests of 512 µs in a second. The server process that was started last tells
+/// the mode: hyper answers 1.5 times as often.
+const LOADGEN: &str = r#"#!/bin/sh
+while [ $# -gt 0 ]; do
+  case $1 in --json) json=$2; shift ;; esac
+  shift
+done
+folder=$(dirname "$0")
+requests=1000
+grep -q hyper "/proc/$(tail -n 1 "$folder/pids")/cmdline" && requests=1500
+sed "s/REQUESTS/$requests/g" "$folder/report.json" >"$json"
+"#;
+
+/// A report of REQUESTS requests whose histogram has one sample of 512,000 ns.
+fn report() -> String {
+    let mut histogram = Histogram::<u64>::new(3).unwrap();
+    histogram.record(512_000).unwrap();
+    let histogram = record::encode_histogram(&histogram).unwrap();
+    let mut report = serde_json::json!({
+        "schema": 1, "duration_s": 1.0, "requests": "N", "read_bytes": 1, "throughput_rps": "F",
+        "errors": {"connect": 0, "read": 0, "write": 0, "timeout": 0, "status": 0, "framing": 0},
+        "status": {"200": 1}, "sent": "N", "in_flight": 0, "reopened": 0, "interval_s": 0.1,
+        "interval_requests": [], "cpu_s": 0.1,
+    });
+    report["setup"] = serde_json::json!({
+        "url": "http://127.0.0.1/", "connections": 32, "threads": 1, "duration_s": 1.0,
+        "warmup_s": 0.0, "transport": "epoll", "schedule": "closed", "cpus": [0],
+    });
+    report["latency"] = serde_json::json!({
+        "count": 1, "min_us": 512.0, "mean_us": 512.0, "stdev_us": 0.0, "max_us": 512.0,
+        "percentiles_us": {}, "histogram_ns": histogram,
+    });
+    report.to_string().replace("\"N\"", "REQUESTS").replace("\"F\"", "REQUESTS.0")
+}
+
+const EXPERIMENT: &str = r#"
+question = "q"
+hypothesis = "h"
+topology = "loopback"
+baseline = "epoll"
+rounds = 4
+duration_s = 1
+warmup_s = 0.0
+repeats = 0
+budget_s = 60
+steal_share_max = 1.0
+seed = 7
+[axes]
+mode = ["epoll", "hyper"]
+connections = [32]
+"#;
+
+/// A folder with fake binaries and an experiment; removed at the end.
+struct Stage {
+    folder: PathBuf,
+}
+
+impl Stage {
+    fn new(name: &str) -> Self {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("showdown-{name}"));
+        // What an earlier, interrupted test left.
+        drop(fs::remove_dir_all(&folder));
+        fs::create_dir_all(folder.join("bin")).unwrap();
+        let stage = Self { folder };
+        stage.script("server-epoll", SERVER);
+        stage.script("server-hyper", SERVER);
+        stage.script("loadgen", LOADGEN);
+        fs::write(stage.folder.join("bin/report.json"), report()).unwrap();
+        fs::write(stage.folder.join("fake.toml"), EXPERIMENT).unwrap();
+        stage
+    }
+
+    fn script(&self, name: &str, text: &str) {
+        let path = self.folder.join("bin").join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn run(&self) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_showdown"))
+            .args(["run", "fake.toml", "--bin-dir", "bin", "--out", "out"])
+            .current_dir(&self.folder)
+            .output()
+            .unwrap()
+    }
+
+    /// Runs into an error: what was said, after a check that nothing is left.
+    fn fails(&self, code: i32) -> String {
+        let output = self.run();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{stderr}");
+        self.nothing_runs();
+        assert_eq!(self.results(), [] as [PathBuf; 0], "{stderr}");
+        stderr
+    }
+
+    /// Every server that was started is gone: the pids are ours, and none is in use by a script.
+    fn nothing_runs(&self) {
+        let pids = fs::read_to_string(self.folder.join("bin/pids")).unwrap_or_default();
+        for pid in pids.lines() {
+            let command = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            assert!(!command.contains("server-"), "{pid} still runs: {command}");
+        }
+    }
+
+    fn results(&self) -> Vec<PathBuf> {
+        let Ok(entries) = fs::read_dir(self.folder.join("out")) else { return Vec::new() };
+        entries.map(|entry| entry.unwrap().path()).collect()
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            drop(fs::remove_dir_all(&self.folder));
+        }
+    }
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn a_run_leaves_a_complete_folder_with_the_figures_that_were_put_in() {
+    let stage = Stage::new("complete");
+    let output = stage.run();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    stage.nothing_runs();
+
+    let results = stage.results();
+    let [folder] = results.as_slice() else { panic!("{results:?}") };
+    assert!(folder.file_name().unwrap().to_str().unwrap().ends_with("-fake"), "{folder:?}");
+    assert!(stdout.ends_with(&format!("results: out/{}\n", folder_name(folder))), "{stdout}");
+    let table = fs::read_to_string(folder.join("table.txt")).unwrap();
+    assert!(stdout.starts_with(&table) && table.contains("1.500 [1.500, 1.500]"), "{stdout}");
+
+    let summary = json(&folder.join("summary.json"));
+    assert_eq!(summary["baseline"], "epoll");
+    assert_eq!(summary["modes"]["hyper"]["ratio_to_baseline"]["median"], 1.5);
+    assert_eq!(summary["modes"]["epoll"]["throughput_rps"]["median"], 1000.0);
+    assert_eq!(summary["modes"]["epoll"]["latency_us"]["max"], 512.0);
+    assert_eq!(summary["modes"]["epoll"]["errors"], 0);
+    assert_eq!(summary["environment"], json(&folder.join("environment.json")));
+    assert_eq!(summary["environment"]["network"]["topology"], "loopback");
+
+    let rounds = fs::read_to_string(folder.join("rounds.jsonl")).unwrap();
+    let rounds: Vec<Value> =
+        rounds.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let modes: Vec<&str> =
+        rounds.iter().map(|round| round["cell"]["mode"].as_str().unwrap()).collect();
+    assert_eq!(modes.len(), 8);
+    assert!(modes.chunks(2).all(|pair| pair[0] != pair[1]), "not interleaved: {modes:?}");
+    assert_eq!(rounds[0]["server"]["exit"]["counters"]["requests"], 1);
+    assert_eq!(rounds[0]["server"]["ended_well"], true);
+
+    // The folder says how to check itself, and its experiment can be run again.
+    let check = Command::new("sha256sum")
+        .args(["--check", "--strict", "MANIFEST.sha256"])
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    assert!(check.status.success(), "{check:?}");
+    let experiment = fs::read_to_string(folder.join("experiment.toml")).unwrap();
+    assert!(experiment.contains("seed = 7"), "{experiment}");
+}
+
+fn folder_name(path: &Path) -> String {
+    path.file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_order_of_measurements_follows_from_the_seed() {
+    let order = |name: &str| {
+        let stage = Stage::new(name);
+        assert!(stage.run().status.success());
+        let results = stage.results();
+        let rounds = fs::read_to_string(results[0].join("rounds.jsonl")).unwrap();
+        let mode = |line: &str| -> String {
+            let round: Value = serde_json::from_str(line).unwrap();
+            round["cell"]["mode"].to_string()
+        };
+        rounds.lines().map(mode).collect::<Vec<String>>()
+    };
+    assert_eq!(order("seed-first"), order("seed-second"));
+}
+
+#[test]
+fn a_server_that_does_not_get_ready_is_shown_with_what_it_said() {
+    let stage = Stage::new("broken");
+    stage.script("server-hyper", BROKEN_SERVER);
+    let stderr = stage.fails(1);
+    for part in ["server-hyper", "did not say that it is ready", "exit status: 1", "is taken"] {
+        assert!(stderr.contains(part), "{stderr}");
+    }
+}
+
+#[test]
+fn a_server_that_dies_under_load_is_shown_with_what_it_said() {
+    let stage = Stage::new("dying");
+    let complaint = "#!/bin/sh\necho 'segmentation fault, so to speak' >&2\n";
+    stage.script("server-hyper", &SERVER.replace("#!/bin/sh\n", complaint));
+    stage.script("loadgen", KILLER);
+    let mut experiment = EXPERIMENT.replace("\"epoll\", \"hyper\"", "\"hyper\"");
+    experiment = experiment.replace("baseline = \"epoll\"", "baseline = \"hyper\"");
+    fs::write(stage.folder.join("fake.toml"), experiment).unwrap();
+    let stderr = stage.fails(1);
+    for part in ["server-hyper ended while it was loaded", "signal: 9", "so to speak"] {
+        assert!(stderr.contains(part), "{stderr}");
+    }
+}
+
+#[test]
+fn a_generator_that_fails_is_shown_with_what_it_said() {
+    let stage = Stage::new("generator");
+    stage.script("loadgen", "#!/bin/sh\necho 'unable to connect' >&2\nexit 1\n");
+    let stderr = stage.fails(1);
+    assert!(stderr.contains("loadgen failed (exit status: 1)"), "{stderr}");
+    assert!(stderr.contains("unable to connect"), "{stderr}");
+    stage.script("loadgen", "#!/bin/sh\nexit 0\n");
+    assert!(stage.fails(1).contains("left no report"));
+    let none = LOADGEN.replace("=1000", "=0").replace("=1500", "=0");
+    stage.script("loadgen", &none);
+    assert!(stage.fails(1).contains("not one response arrived"));
+}
+
+#[test]
+fn a_server_that_ends_wrongly_counts_as_an_error() {
+    let stage = Stage::new("wrong-end");
+    stage.script("server-hyper", &SERVER.replace("exit 0", "exit 9"));
+    let output = stage.run();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let summary = json(&stage.results()[0].join("summary.json"));
+    assert_eq!(summary["modes"]["hyper"]["server_errors"], 4);
+    assert_eq!(summary["modes"]["hyper"]["errors"], 4);
+    assert_eq!(summary["modes"]["epoll"]["errors"], 0);
+    assert!(String::from_utf8(output.stdout).unwrap().contains("ERRORS with hyper"));
+}
+
+/// The generator interrupts the run that started it, and would itself never end.
+#[test]
+fn a_signal_ends_the_run_and_all_that_it_started() {
+    for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        let stage = Stage::new(&format!("signal-{signal}"));
+        let interrupts = format!("#!/bin/sh\nkill -{signal} $PPID\nexec sleep 60\n");
+        stage.script("loadgen", &interrupts);
+        let stderr = stage.fails(code);
+        assert!(stderr.contains("interrupted by signal"), "{stderr}");
+    }
+}
+
+#[test]
+fn missing_binaries_are_named_before_anything_starts() {
+    let stage = Stage::new("missing");
+    fs::remove_file(stage.folder.join("bin/server-hyper")).unwrap();
+    let stderr = stage.fails(1);
+    assert!(stderr.contains("server-hyper; cure: cargo build --release"), "{stderr}");
+}
