@@ -1,1 +1,0 @@
-//! End-to-end tests: every server over a real veth pair of its own namespaces.

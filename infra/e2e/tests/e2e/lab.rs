@@ -1,0 +1,201 @@
+//! The namespaces that one test has to itself, and what it starts in them.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use server_testing::Server;
+use std::fs::File;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// Prefix of the suite's namespaces and interfaces, beside the `sd` of users.
+pub(crate) const PREFIX: &str = "e2e";
+
+/// A mode under test.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mode {
+    /// As in `server-<name>`.
+    pub(crate) name: &'static str,
+    /// Where its server listens.
+    pub(crate) listen: &'static str,
+    /// Flags that it needs beside those of every server.
+    pub(crate) flags: &'static [&'static str],
+}
+
+/// All modes; the first is what the others' bytes are compared with, since hyper defines them.
+pub(crate) const MODES: [Mode; 4] = [
+    Mode { name: "hyper", listen: "198.18.0.1:8080", flags: &[] },
+    Mode { name: "epoll", listen: "198.18.0.1:8080", flags: &[] },
+    Mode { name: "uring", listen: "198.18.0.1:8080", flags: &[] },
+    Mode { name: "xdp", listen: "198.18.0.2:8080", flags: &["--interface", "e2e-srv0"] },
+];
+
+impl Mode {
+    /// The mode of this name.
+    pub(crate) fn named(name: &str) -> Self {
+        *MODES.iter().find(|mode| mode.name == name).expect("a mode of the table")
+    }
+
+    /// The server's binary.
+    pub(crate) fn binary(self) -> String {
+        binary(&format!("server-{}", self.name))
+    }
+
+    /// The URL of a path on the server.
+    pub(crate) fn url(self, path: &str) -> String {
+        format!("http://{}{path}", self.listen)
+    }
+}
+
+/// The path of a binary of ours, built in the profile of this suite.
+pub(crate) fn binary(name: &str) -> String {
+    let suite = std::env::current_exe().expect("the path of this program");
+    // target/<profile>/deps/e2e-<hash>
+    let folder = suite.ancestors().nth(2).expect("two folders up");
+    let path = folder.join(name);
+    assert!(path.is_file(), "{} is not built: run `cargo xtask e2e`", path.display());
+    path.into_os_string().into_string().expect("a UTF-8 path")
+}
+
+/// The folder that holds the workspace's `Cargo.toml`.
+pub(crate) fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).expect("infra/e2e lies two folders deep").to_path_buf()
+}
+
+/// One end of the veth pair.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum End {
+    Server,
+    Client,
+}
+
+impl End {
+    /// The namespace's name.
+    pub(crate) fn namespace(self) -> String {
+        match self {
+            Self::Server => format!("{PREFIX}-server"),
+            Self::Client => format!("{PREFIX}-client"),
+        }
+    }
+}
+
+/// The topology, up as long as this lives; the thread that made it is in the client's namespace.
+#[derive(Debug)]
+pub(crate) struct Lab {
+    /// The namespace that the thread came from.
+    origin: File,
+    _turn: Turn,
+}
+
+/// The right to use the prefix: tests, and other runs of this suite, take turns.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    _lock: File,
+}
+
+impl Turn {
+    /// Waits for it.
+    pub(crate) fn wait() -> Self {
+        let uid = rustix::process::geteuid();
+        assert!(uid.is_root(), "namespaces need root: run `cargo xtask e2e` as root");
+        std::fs::create_dir_all("/run/showdown").expect("root may write to /run");
+        let lock = File::create("/run/showdown/e2e-suite.lock").expect("root may write to /run");
+        lock.lock().expect("an advisory lock");
+        Self { _lock: lock }
+    }
+}
+
+impl Lab {
+    /// Waits for its turn and brings the topology up.
+    pub(crate) fn new() -> Self {
+        let turn = Turn::wait();
+        allow_many_descriptors();
+        let origin = File::open("/proc/thread-self/ns/net").expect("our own namespace");
+        let lab = Self { origin, _turn: turn };
+        // A suite that was killed leaves its namespaces; they are noted as ours.
+        topology("down").and_then(|()| topology("up")).expect("the topology can be brought up");
+        let path = format!("/run/netns/{}", End::Client.namespace());
+        move_to(&File::open(path).expect("the topology is up"));
+        lab
+    }
+
+    /// Starts a mode's server in its namespace, on the last CPU, and waits until it is ready.
+    pub(crate) fn start(&self, mode: Mode, flags: &[&str]) -> Server {
+        let cpu = cpus().saturating_sub(1).to_string();
+        let (namespace, binary) = (End::Server.namespace(), mode.binary());
+        let exec = ["netns", "exec", &namespace, &binary, "--listen", mode.listen, "--cpus", &cpu];
+        let server = Server::start("ip", &[&exec, mode.flags, flags].concat());
+        assert_eq!(server.ready["mode"], mode.name, "{}", server.ready);
+        assert_eq!(server.address, mode.listen.parse::<SocketAddr>().expect("an address"));
+        server
+    }
+
+    /// A command that runs in a namespace.
+    pub(crate) fn command(&self, end: End, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &end.namespace(), program]).args(arguments);
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a program in a namespace and returns what it printed on standard output.
+    pub(crate) fn run(&self, end: End, program: &str, arguments: &[&str]) -> String {
+        let output = self.command(end, program, arguments).output().expect("ip is there");
+        succeeded(&format!("{program} {}", arguments.join(" ")), &output)
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        move_to(&self.origin);
+        // A panic within a panic would end the suite and leave what later tests clean up.
+        match topology("down") {
+            Err(error) if std::thread::panicking() => eprintln!("{error}"),
+            result => result.expect("the topology can be taken down"),
+        }
+    }
+}
+
+/// CPUs that this process may use.
+pub(crate) fn cpus() -> usize {
+    std::thread::available_parallelism().expect("Linux says").get()
+}
+
+/// Asserts that a program exited with 0, and returns its standard output.
+pub(crate) fn succeeded(what: &str, output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{what}: {}\n{text}{error}", output.status);
+    text
+}
+
+/// Runs the script that users run, under our prefix.
+fn topology(verb: &str) -> Result<(), String> {
+    let mut script = Command::new(root().join("infra/scripts/topology.sh"));
+    script.arg(verb).env("SHOWDOWN_PREFIX", PREFIX).env("SHOWDOWN_OWNER", "suite");
+    let output = script.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
+    let error = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() { Ok(()) } else { Err(format!("topology.sh {verb}: {error}")) }
+}
+
+/// Sends a signal, by its name, to a process that this suite has started and not yet waited for.
+pub(crate) fn send(pid: u32, signal: &str) {
+    // The shell's own kill: the program of that name is not on every machine.
+    let mut kill = Command::new("sh");
+    kill.args(["-c", &format!("kill -s {signal} {pid}")]).stdin(Stdio::null());
+    succeeded(signal, &kill.output().expect("sh is there"));
+}
+
+fn move_to(namespace: &File) {
+    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
+        .expect("root may change its namespace");
+}
+
+/// Raises the limit on open files to what the process may have: a thousand connections need more
+/// than the usual 1,024. Children inherit it.
+fn allow_many_descriptors() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("within the maximum");
+}

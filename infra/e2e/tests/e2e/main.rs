@@ -1,0 +1,53 @@
+//! End-to-end tests: every server over a real veth pair, in namespaces of its own.
+//!
+//! `cargo xtask e2e` builds the binaries and runs this suite; it needs root. Each test brings the
+//! topology up under the prefix `e2e` and takes it down again, also where it fails, so that it
+//! finds no connection, no neighbour and no XDP program of another test. Tests take turns.
+//!
+//! What it deliberately does not do: measure, or judge HTTP row by row (`conformance` does, and is
+//! run here against every server).
+#![forbid(unsafe_code)]
+
+mod across;
+mod bypass;
+mod documents;
+mod experiment;
+mod http;
+mod lab;
+mod process;
+mod tools;
+
+/// Makes a module of tests for every mode, each test a function over the mode.
+macro_rules! every_mode {
+    ($($mode:ident)+ => $cases:tt) => {
+        $(mod $mode {
+            every_mode!(@tests $mode $cases);
+        })+
+    };
+    (@tests $mode:ident { $($from:ident::$case:ident)+ }) => {
+        $(#[test]
+        fn $case() {
+            crate::$from::$case(crate::lab::Mode::named(stringify!($mode)));
+        })+
+    };
+}
+
+every_mode! {
+    epoll hyper uring xdp => {
+        http::every_route_answers
+        http::a_request_may_be_split_at_every_byte
+        http::a_hundred_pipelined_requests_are_answered_in_order
+        http::one_mebibyte_goes_both_ways
+        http::every_byte_comes_back_from_the_echo_service
+        process::a_thousand_connections_leave_nothing_behind
+        process::sigterm_lets_a_response_in_flight_finish
+        process::wrong_flags_are_refused_with_a_sentence
+        process::every_flag_is_documented
+        tools::curl_is_content
+        tools::wrk_sees_no_error
+        tools::h2load_sees_no_error
+        tools::loadgen_accounts_for_every_request
+        tools::every_case_of_the_contract_is_met
+        documents::by_hand_commands_work
+    }
+}
