@@ -21,6 +21,7 @@ mod histogram;
 mod load;
 mod measurement;
 mod summary;
+mod verdict;
 
 pub use environment::{Environment, Git, Network, NetworkEnd};
 pub use histogram::{HistogramError, decode_histogram, encode_histogram};
@@ -31,3 +32,4 @@ pub use measurement::{
 pub use summary::{
     CellFigures, CpuCost, DisturbedRound, Estimate, Figures, Percentiles, Rounds, Summary,
 };
+pub use verdict::Verdict;

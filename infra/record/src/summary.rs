@@ -1,6 +1,6 @@
 //! What came out of a run: `summary.json`.
 
-use crate::{Cell, Environment, LoadErrors};
+use crate::{Cell, Environment, LoadErrors, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -25,6 +25,8 @@ pub struct Summary {
     pub modes: BTreeMap<String, Figures>,
     /// Every cell of the matrix.
     pub cells: Vec<CellFigures>,
+    /// What the conformance suite said about each server. Those that failed have no figures.
+    pub conformance: Vec<Verdict>,
     /// Which rounds the figures come from.
     pub rounds: Rounds,
     /// What a reader must know to judge the figures, a sentence each.

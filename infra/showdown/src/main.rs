@@ -17,6 +17,7 @@
 mod clock;
 mod environment;
 mod experiment;
+mod gate;
 mod matrix;
 mod measure;
 mod process;

@@ -42,7 +42,7 @@ impl Bench<'_> {
     /// to standard error; and [`crate::process::Interrupted`].
     pub(crate) fn measure(&self, point: &Point, round: u32, position: u32) -> Result<Measurement> {
         let started_utc = Utc::now().rfc3339();
-        let (server, ready, start_ms) = self.start_server(point)?;
+        let (server, ready, start_ms) = start_server(point, self.programs, self.events)?;
         let json = self.scratch.join("load.json");
         let (server, client, window) = self.load(point, server, &json)?;
         let server_command = recorded(server.command());
@@ -65,19 +65,6 @@ impl Bench<'_> {
             window_s,
             cpu,
         })
-    }
-
-    fn start_server(&self, point: &Point) -> Result<(Process, serde_json::Value, f64)> {
-        let started = Instant::now();
-        let name = format!("server-{}", point.mode);
-        let server = Process::spawn(self.events, &name, self.programs.server_command(point))?;
-        self.events.wait_until(started + READY_MAX, || {
-            server.has_ended() || server.event_line("ready").is_some()
-        })?;
-        match server.event_line("ready") {
-            Some(ready) => Ok((server, ready, started.elapsed().as_secs_f64() * 1e3)),
-            None => Err(server.failure("did not say that it is ready")),
-        }
     }
 
     /// Runs the generator against a server that is ready. CPU time is read at the end of the
@@ -108,6 +95,29 @@ impl Bench<'_> {
 
     fn client_command(&self, point: &Point, json: &Path) -> Vec<String> {
         self.programs.client_command(point, self.duration_s, self.warmup, json)
+    }
+}
+
+/// Starts the server of a cell and waits for its ready line, which is returned with the time that
+/// it took, in milliseconds.
+///
+/// # Errors
+/// Where it does not get ready, with what it wrote to standard error; and
+/// [`crate::process::Interrupted`].
+pub(crate) fn start_server(
+    point: &Point,
+    programs: &Programs,
+    events: &Events,
+) -> Result<(Process, serde_json::Value, f64)> {
+    let started = Instant::now();
+    let name = format!("server-{}", point.mode);
+    let server = Process::spawn(events, &name, programs.server_command(point))?;
+    events.wait_until(started + READY_MAX, || {
+        server.has_ended() || server.event_line("ready").is_some()
+    })?;
+    match server.event_line("ready") {
+        Some(ready) => Ok((server, ready, started.elapsed().as_secs_f64() * 1e3)),
+        None => Err(server.failure("did not say that it is ready")),
     }
 }
 

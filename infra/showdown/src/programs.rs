@@ -70,7 +70,7 @@ impl Programs {
 
     fn names(&self, points: &[Point]) -> impl Iterator<Item = String> {
         let servers = points.iter().map(|point| server_name(point.mode));
-        ["loadgen".to_owned()].into_iter().chain(servers)
+        ["loadgen", "conformance"].map(str::to_owned).into_iter().chain(servers)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -130,6 +130,21 @@ impl Programs {
         command.extend(["--pin".to_owned(), self.client_cpu.to_string()]);
         command.extend(["--json".to_owned(), json.display().to_string()]);
         command.push(format!("http://{}{path}", self.address(point.mode)));
+        command
+    }
+
+    /// The command that runs the short conformance pass and writes its report to `json`.
+    pub(crate) fn conformance_command(&self, point: &Point, json: &Path) -> Vec<String> {
+        let mut command = match &self.network {
+            Place::Veth(names) => enter(&names.client_namespace),
+            Place::Loopback(_) => Vec::new(),
+        };
+        command.extend(tied_to_parent());
+        command.extend([self.path("conformance").display().to_string(), "--quick".to_owned()]);
+        let mut flag = |name: &str, value: String| command.extend([name.to_owned(), value]);
+        flag("--target", self.address(point.mode));
+        flag("--server", point.mode.name().to_owned());
+        flag("--json", json.display().to_string());
         command
     }
 

@@ -3,6 +3,7 @@
 use crate::clock::Utc;
 use crate::environment;
 use crate::experiment::{Experiment, Network};
+use crate::gate;
 use crate::matrix::{self, Point};
 use crate::measure::Bench;
 use crate::process::Events;
@@ -83,10 +84,13 @@ pub(crate) fn run(
         experiment.effort.duration_s,
         estimate_s(&experiment)?
     );
+    let verdicts = gate::examine(&points, &programs, events, folder.path())?;
+    let points = gate::admitted(&experiment, points, &verdicts)?;
     let measurements = take_rounds(&experiment, &points, &programs, events, &mut folder, seed)?;
     let rounds = choose_rounds(&steal_shares(&measurements), &experiment, seed);
     let span = Span { started_utc: started.rfc3339(), finished_utc: Utc::now().rfc3339() };
-    let summary = summarise(&experiment, &points, &measurements, rounds, environment, span)?;
+    let mut summary = summarise(&experiment, &points, &measurements, rounds, environment, span)?;
+    summary.conformance = verdicts;
     let table = table::render(&summary, &experiment);
     write_files(&folder, &experiment, &summary, &table, topology.as_ref())?;
     let folder = folder.finish()?;
@@ -101,8 +105,10 @@ pub(crate) fn run(
 pub(crate) fn estimate_s(experiment: &Experiment) -> Result<f64> {
     let effort = &experiment.effort;
     let one = f64::from(effort.duration_s) + effort.warmup_s + OVERHEAD_S;
-    let cells = u32::try_from(matrix::expand(experiment)?.len())?;
-    Ok((one * f64::from(cells * effort.rounds)).min(f64::from(effort.budget_s)))
+    let points = matrix::expand(experiment)?;
+    let servers = u32::try_from(gate::servers(&points).len())?;
+    let rounds_s = one * f64::from(u32::try_from(points.len())? * effort.rounds);
+    Ok(gate::SERVER_S * f64::from(servers) + rounds_s.min(f64::from(effort.budget_s)))
 }
 
 /// The client gets the first CPU, which also takes most interrupts, and the server the last.
@@ -292,6 +298,6 @@ mod tests {
     fn the_quick_experiment_fits_in_a_minute() {
         let quick = crate::experiment::Overrides { quick: true, ..Default::default() };
         let experiment = Experiment::load("quick").unwrap().with(&quick).unwrap();
-        assert!(estimate_s(&experiment).unwrap() < 52.0);
+        assert!(estimate_s(&experiment).unwrap() < 56.0);
     }
 }

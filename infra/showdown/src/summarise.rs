@@ -98,6 +98,7 @@ pub(crate) fn summarise(
         baseline: experiment.baseline.name().to_owned(),
         modes,
         cells,
+        conformance: Vec::new(),
         rounds,
         notes,
         environment,

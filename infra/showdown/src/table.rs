@@ -3,12 +3,15 @@
 use crate::experiment::{Axes, Experiment};
 use crate::matrix;
 use crate::summarise::count_of;
-use record::{CellFigures, Environment, Estimate, Figures, Summary};
+use record::{CellFigures, Environment, Estimate, Figures, Summary, Verdict};
 use std::fmt::Write;
 
 /// Headings over several columns: the first column and how many, and the words.
 const GROUPS: [(usize, usize, &str); 3] =
     [(3, 3, "latency"), (7, 3, "CPU s per 1M requests"), (10, 1, "ratio to")];
+
+/// Characters of a conformance failure that the table shows; summary.json has all of it.
+const FAILURE_CHARS: usize = 160;
 
 /// Spaces between columns.
 const BETWEEN: usize = 2;
@@ -47,6 +50,9 @@ pub(crate) fn render(summary: &Summary, experiment: &Experiment) -> String {
     rows[0][10] = format!("{} [95 % CI]", summary.baseline);
     rows.extend(summary.cells.iter().map(|cell| row(cell, &experiment.axes)));
     text.push_str(&aligned(&GROUPS, &rows));
+    for verdict in summary.conformance.iter().filter(|verdict| verdict.failed > 0) {
+        let _ = writeln!(text, "{}", failed_line(verdict));
+    }
     text.push('\n');
     for note in &summary.notes {
         let _ = writeln!(text, "* {note}");
@@ -77,6 +83,18 @@ fn row(of: &CellFigures, axes: &Axes) -> Vec<String> {
         format!("{:.2}", cpu_s_per_million.rest),
         format!("{median:.3} [{low:.3}, {high:.3}]"),
     ]
+}
+
+/// In the place of figures: a server that answers otherwise is no contender.
+fn failed_line(verdict: &Verdict) -> String {
+    let Verdict { passed, failed, .. } = verdict;
+    let first = verdict.failures.first().map_or("", String::as_str);
+    let first: String = first.chars().take(FAILURE_CHARS).collect();
+    format!(
+        "{}  FAILED conformance in {failed} of {} inputs, no figure is shown; the first: {first}",
+        crate::gate::server_label(verdict),
+        passed + failed,
+    )
 }
 
 /// `1234567.8` as `1,234,568`.

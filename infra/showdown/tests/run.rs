@@ -44,6 +44,20 @@ grep -q hyper "/proc/$(tail -n 1 "$folder/pids")/cmdline" && requests=1500
 sed "s/REQUESTS/$requests/g" "$folder/report.json" >"$json"
 "#;
 
+/// Finds nothing wrong with any server, unless there is a file that names it.
+const CONFORMANCE: &str = r#"#!/bin/sh
+while [ $# -gt 0 ]; do
+  case $1 in --json) json=$2; shift ;; --server) server=$2; shift ;; esac
+  shift
+done
+if [ -e "$(dirname "$0")/wrong-$server" ]; then
+  row='{"case":"H06.1","delivery":"in one write","verdict":"failed","failure":"FAILED H06.1","transcript":""}'
+  echo "{\"server\":\"$server\",\"rows\":[$row],\"stale_exceptions\":[],\"passed\":4,\"failed\":1,\"excepted\":0}" >"$json"
+  exit 1
+fi
+echo "{\"server\":\"$server\",\"rows\":[],\"stale_exceptions\":[],\"passed\":5,\"failed\":0,\"excepted\":0}" >"$json"
+"#;
+
 /// A report of REQUESTS requests whose histogram has one sample of 512,000 ns.
 fn report() -> String {
     let mut histogram = Histogram::<u64>::new(3).unwrap();
@@ -98,6 +112,7 @@ impl Stage {
         stage.script("server-epoll", SERVER);
         stage.script("server-hyper", SERVER);
         stage.script("loadgen", LOADGEN);
+        stage.script("conformance", CONFORMANCE);
         fs::write(stage.folder.join("bin/report.json"), report()).unwrap();
         fs::write(stage.folder.join("fake.toml"), EXPERIMENT).unwrap();
         stage
@@ -289,4 +304,30 @@ fn missing_binaries_are_named_before_anything_starts() {
     fs::remove_file(stage.folder.join("bin/server-hyper")).unwrap();
     let stderr = stage.fails(1);
     assert!(stderr.contains("server-hyper; cure: cargo build --release"), "{stderr}");
+}
+
+#[test]
+fn a_server_that_fails_conformance_has_no_figures() {
+    let stage = Stage::new("nonconforming");
+    fs::write(stage.folder.join("bin/wrong-hyper"), "").unwrap();
+    let output = stage.run();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let results = stage.results();
+    let [folder] = results.as_slice() else { panic!("{results:?}") };
+    let summary = json(&folder.join("summary.json"));
+    assert_eq!(summary["modes"]["hyper"], Value::Null);
+    assert_eq!(summary["modes"]["epoll"]["throughput_rps"]["median"], 1000.0);
+    assert_eq!(summary["conformance"][1]["mode"], "hyper");
+    assert_eq!(summary["conformance"][1]["failed"], 1);
+    let table = fs::read_to_string(folder.join("table.txt")).unwrap();
+    assert!(table.contains("hyper  FAILED conformance in 1 of 5 inputs"), "{table}");
+}
+
+#[test]
+fn a_baseline_that_fails_conformance_ends_the_run() {
+    let stage = Stage::new("baseless");
+    fs::write(stage.folder.join("bin/wrong-epoll"), "").unwrap();
+    let stderr = stage.fails(1);
+    assert!(stderr.contains("the baseline epoll fails conformance"), "{stderr}");
+    assert!(stderr.contains("FAILED H06.1"), "{stderr}");
 }

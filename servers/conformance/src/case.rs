@@ -11,7 +11,7 @@
 //! `< RESPONSES` read exactly these, `quiet MS` nothing arrives for so long, `pause MS`,
 //! `shutdown` the sending side, `reset` the connection, `open` another connection, `use N` go on
 //! with the N-th (from 0). `@ once` switches the deliveries off for the group, `@ corked` sends
-//! with the last segment held back.
+//! with the last segment held back; `@ slow` leaves the group out of the quick pass.
 //!
 //! Responses: statuses separated by commas; `N x STATUS` repeats; after a status
 //! `body=TEXT`, `bytes=N`, `same=/TARGET` (as a GET of TARGET answers), `has=FIELD`, `no=FIELD`,
@@ -105,6 +105,8 @@ pub struct Case {
     pub once: bool,
     /// Sent with `MSG_MORE`, so that the last segment carries no PSH.
     pub corked: bool,
+    /// Waits for a time-out or moves megabytes: not part of the quick pass.
+    pub slow: bool,
 }
 
 impl Case {
@@ -186,6 +188,7 @@ struct Group {
     script: bool,
     once: bool,
     corked: bool,
+    slow: bool,
     sends: Vec<Vec<u8>>,
     steps: Vec<Step>,
 }
@@ -236,6 +239,7 @@ impl Parser {
         match rest {
             "script" => (self.group.script, self.group.once) = (true, true),
             "once" => self.group.once = true,
+            "slow" => self.group.slow = true,
             "corked" => (self.group.corked, self.group.once) = (true, true),
             other => return Err(format!("unknown option '{other}'")),
         }
@@ -293,6 +297,7 @@ impl Parser {
                 expected: rest.to_owned(),
                 once: group.once,
                 corked: group.corked,
+                slow: group.slow,
             });
         }
         Ok(())

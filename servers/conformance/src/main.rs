@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
+use conformance::case::Case;
+use conformance::exceptions::Exception;
 use conformance::run::Target;
 use conformance::{case, exceptions, suite};
 use std::net::SocketAddr;
@@ -26,9 +28,12 @@ struct Options {
     /// Name of the server: its lines in the list of exceptions apply
     #[arg(long, value_name = "NAME")]
     server: Option<String>,
-    /// Markdown file with the list of exceptions
+    /// Markdown file with the list of exceptions [default: the one this program was built with]
     #[arg(long, value_name = "FILE", requires = "server")]
     exceptions: Option<PathBuf>,
+    /// Only what neither waits for a time-out nor moves megabytes, each input in one write
+    #[arg(long)]
+    quick: bool,
     /// Only this row (H06) or input (H06.1); may be given several times
     #[arg(long, value_name = "ID")]
     only: Vec<String>,
@@ -75,6 +80,10 @@ fn run(options: &Options) -> Result<bool, String> {
             |name: &str, id: &str| options.only.iter().any(|only| only == name || only == id);
         cases.retain(|case| chosen(&case.name(), &case.id));
     }
+    if options.quick {
+        cases.retain(|case| !case.slow);
+        cases.iter_mut().for_each(|case| case.once = true);
+    }
     if cases.is_empty() {
         return Err(format!("no case is called {}: see --list", options.only.join(", ")));
     }
@@ -84,7 +93,7 @@ fn run(options: &Options) -> Result<bool, String> {
         }
         return Ok(true);
     };
-    let listed = exceptions(options)?;
+    let listed = exceptions(options, &cases)?;
     let target = Target::new(address, Duration::from_millis(options.patience));
     let server = options.server.as_deref();
     let report = suite::run_all(&target, &cases, &listed, server, options.jobs);
@@ -123,18 +132,21 @@ fn differences(file: &Path, report: &suite::Report) -> Result<Vec<String>, Strin
     Ok(suite::differences(&other, report))
 }
 
-fn exceptions(options: &Options) -> Result<Vec<exceptions::Exception>, String> {
-    let (Some(file), Some(server)) = (&options.exceptions, &options.server) else {
-        return Ok(Vec::new());
+/// The list that lies beside the servers, as it was when this program was built.
+const EXCEPTIONS: &str = include_str!("../../README.md");
+
+fn exceptions(options: &Options, cases: &[Case]) -> Result<Vec<Exception>, String> {
+    let Some(server) = &options.server else { return Ok(Vec::new()) };
+    let mut listed = match &options.exceptions {
+        None => exceptions::parse(EXCEPTIONS, server)?,
+        Some(file) => {
+            let text = std::fs::read_to_string(file).map_err(|error| {
+                format!("cannot read the list of exceptions {}: {error}", file.display())
+            })?;
+            exceptions::parse(&text, server)?
+        }
     };
-    let text = std::fs::read_to_string(file).map_err(|error| {
-        format!("cannot read the list of exceptions {}: {error}", file.display())
-    })?;
-    let mut listed = exceptions::parse(&text, server)?;
-    if !options.only.is_empty() {
-        listed.retain(|exception| {
-            options.only.iter().any(|only| exception.case.starts_with(only.as_str()))
-        });
-    }
+    // A line about a case that is not run is neither right nor stale.
+    listed.retain(|exception| cases.iter().any(|case| exception.covers(&case.name())));
     Ok(listed)
 }

@@ -114,7 +114,7 @@ impl Server {
     }
 
     /// Nanoseconds that the process has spent on a CPU, all threads together
-    /// (kernel `sched-stats.rst`, /proc/<pid>/task/<tid>/schedstat, first field).
+    /// (kernel `sched-stats.rst`: the first field of `schedstat` in `/proc/PID/task/TID`).
     ///
     /// # Panics
     /// Where the process is gone.

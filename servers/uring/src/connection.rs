@@ -313,7 +313,7 @@ impl Connection {
     ///
     /// Closing a socket in which bytes lie unread sends an RST instead of a FIN, which may destroy
     /// the response on its way. A client that asked for the close may have sent more behind that,
-    /// so its FIN is waited for as after a refusal; this costs no operation more.
+    /// so its FIN is waited for as after a refusal; in return there is no receive to cancel.
     fn finish(&mut self, close: Close, io: &mut Io) {
         let lingers = close.how == Closing::Linger || close.why == Reason::Asked;
         if self.eof || !lingers {

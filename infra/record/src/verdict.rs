@@ -1,0 +1,23 @@
+//! What the conformance suite said about a server, before it was measured.
+
+use serde::{Deserialize, Serialize};
+
+/// The short pass over one server; a server that fails it is not measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Verdict {
+    /// The server: mode, TCP and way of waiting.
+    pub mode: String,
+    /// TCP implementation, for bypass modes.
+    pub tcp: Option<String>,
+    /// How the server waits, for modes that can choose.
+    pub wait: Option<String>,
+    /// Inputs answered as the contract says.
+    pub passed: u64,
+    /// Inputs answered otherwise.
+    pub failed: u64,
+    /// Inputs answered otherwise in a way that `servers/README.md` lists with its reason.
+    pub excepted: u64,
+    /// The first failures, as the suite prints them.
+    pub failures: Vec<String>,
+}

@@ -1,0 +1,168 @@
+//! The gate: no figure is shown for a server that answers otherwise than the contract says.
+//!
+//! Each server of an experiment is started once and put to the short pass of the conformance
+//! suite before the rounds begin. One that fails is shown as failed and not measured.
+
+use crate::experiment::Experiment;
+use crate::matrix::Point;
+use crate::measure::start_server;
+use crate::process::{Events, Process};
+use crate::programs::{DRAIN_S, Programs};
+use anyhow::{Context, Result, bail};
+use record::Verdict;
+use serde::Deserialize;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Longest time that the short pass may take.
+const PASS_MAX: Duration = Duration::from_secs(60);
+/// Time that a server gets to end afterwards.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+/// Failures that are kept of each server.
+const FAILURES_MAX: usize = 20;
+/// Seconds that one server takes, for estimates: starting, the pass, stopping.
+pub(crate) const SERVER_S: f64 = 1.0;
+
+/// The part of the suite's report that is read here.
+#[derive(Debug, Deserialize)]
+struct Report {
+    rows: Vec<Row>,
+    stale_exceptions: Vec<String>,
+    passed: u64,
+    failed: u64,
+    excepted: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Row {
+    verdict: String,
+    failure: Option<String>,
+}
+
+/// One point for each different server of a matrix.
+pub(crate) fn servers(points: &[Point]) -> Vec<&Point> {
+    let mut servers: Vec<&Point> = Vec::new();
+    for point in points {
+        if !servers.iter().any(|other| is_same_server(other, point)) {
+            servers.push(point);
+        }
+    }
+    servers
+}
+
+fn is_same_server(left: &Point, right: &Point) -> bool {
+    left.mode == right.mode && left.cell.tcp == right.cell.tcp && left.cell.wait == right.cell.wait
+}
+
+/// Puts every server of the matrix to the short pass.
+///
+/// # Errors
+/// Where a program does not start, ends early or hangs; and [`crate::process::Interrupted`].
+pub(crate) fn examine(
+    points: &[Point],
+    programs: &Programs,
+    events: &Events,
+    scratch: &Path,
+) -> Result<Vec<Verdict>> {
+    let json = scratch.join("conformance.json");
+    let examined = servers(points).into_iter().map(|point| {
+        let verdict = examine_one(point, programs, events, &json)
+            .with_context(|| format!("conformance of {}", point.mode))?;
+        eprintln!("{}: {}", server_label(&verdict), words(&verdict));
+        Ok(verdict)
+    });
+    examined.collect()
+}
+
+fn words(verdict: &Verdict) -> String {
+    let Verdict { passed, failed, excepted, .. } = verdict;
+    match excepted {
+        0 => format!("conformance {passed} passed, {failed} failed"),
+        _ => format!("conformance {passed} passed, {failed} failed, {excepted} as listed"),
+    }
+}
+
+/// The name of a server in lines about its conformance.
+pub(crate) fn server_label(verdict: &Verdict) -> String {
+    let Verdict { mode, tcp, wait, .. } = verdict;
+    let parts = [Some(mode), tcp.as_ref(), wait.as_ref()];
+    parts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" ")
+}
+
+fn examine_one(
+    point: &Point,
+    programs: &Programs,
+    events: &Events,
+    json: &Path,
+) -> Result<Verdict> {
+    let (server, _, _) = start_server(point, programs, events)?;
+    let command = programs.conformance_command(point, json);
+    let suite = Process::spawn(events, "conformance", command)?;
+    let either_ended = || suite.has_ended() || server.has_ended();
+    events.wait_until(Instant::now() + PASS_MAX, either_ended)?;
+    if server.has_ended() {
+        return Err(server.failure("ended during the conformance pass"));
+    }
+    if !suite.has_ended() {
+        return Err(suite.failure("did not end in time"));
+    }
+    let ended = suite.finish(events, Instant::now())?;
+    server.stop(events, Duration::from_secs(DRAIN_S.into()) + STOP_GRACE)?;
+    let text = fs::read_to_string(json).with_context(|| {
+        format!("the suite left no report. It wrote to standard error:\n{}", ended.stderr.trim())
+    })?;
+    fs::remove_file(json).context("the suite's report cannot be removed")?;
+    let report: Report = serde_json::from_str(&text)
+        .context("the suite's report is not of this build; cure: cargo build --release")?;
+    Ok(verdict(point, report))
+}
+
+fn verdict(point: &Point, report: Report) -> Verdict {
+    let failed = report.rows.into_iter().filter(|row| row.verdict == "failed");
+    let stale = report.stale_exceptions.into_iter();
+    let stale = stale.map(|case| format!("{case} is listed as an exception and passes"));
+    let failures = failed.filter_map(|row| row.failure).chain(stale);
+    Verdict {
+        mode: point.cell.mode.clone(),
+        tcp: point.cell.tcp.clone(),
+        wait: point.cell.wait.clone(),
+        passed: report.passed,
+        failed: report.failed,
+        excepted: report.excepted,
+        failures: failures.take(FAILURES_MAX).collect(),
+    }
+}
+
+/// The points whose servers have passed.
+///
+/// # Errors
+/// Where the baseline has not: there would be nothing to take ratios against.
+pub(crate) fn admitted(
+    experiment: &Experiment,
+    points: Vec<Point>,
+    verdicts: &[Verdict],
+) -> Result<Vec<Point>> {
+    let has_passed = |point: &Point| {
+        verdicts.iter().any(|verdict| {
+            verdict.failed == 0
+                && verdict.mode == point.cell.mode
+                && verdict.tcp == point.cell.tcp
+                && verdict.wait == point.cell.wait
+        })
+    };
+    if !points.iter().all(|point| has_passed(&points[point.baseline])) {
+        let mode = experiment.baseline.name();
+        let of_baseline = verdicts.iter().filter(|verdict| verdict.mode == mode);
+        let failures: Vec<&str> =
+            of_baseline.flat_map(|verdict| &verdict.failures).map(String::as_str).collect();
+        bail!(
+            "the baseline {mode} fails conformance, so nothing can be compared with it:\n{}",
+            failures.join("\n")
+        );
+    }
+    let keeps: Vec<bool> = points.iter().map(has_passed).collect();
+    let place_of = |old: usize| keeps[..old].iter().filter(|keeps| **keeps).count();
+    let kept = points.into_iter().zip(&keeps).filter(|(_, keeps)| **keeps);
+    Ok(kept.map(|(point, _)| Point { baseline: place_of(point.baseline), ..point }).collect())
+}
