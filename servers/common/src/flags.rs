@@ -131,7 +131,7 @@ pub struct LimitFlags {
         value_parser = body_bytes
     )]
     pub max_body: usize,
-    /// Most bytes of chunk sizes, extensions and trailers in a body; 400
+    /// Most bytes of chunk sizes and extensions, beyond one per byte of data, and of trailers; 400
     #[arg(
         long,
         value_name = "BYTES",

@@ -12,7 +12,8 @@
 //! ```
 
 use crate::body::Body;
-use crate::catalogue::{Answer, Content, Message, PLAINTEXT, pattern_from};
+use crate::catalogue::{Content, Message, PLAINTEXT, pattern_from};
+use crate::exchange::Exchange;
 use crate::framing::Framing;
 use crate::head::{self, Persistence, Request};
 use crate::response::{self, CONTINUE, HEAD_MAX, Head};
@@ -61,68 +62,6 @@ struct PartialHead {
     empty_lines: usize,
     /// The first byte of the request line is there: the head's clock runs, not the idle one.
     begun: bool,
-}
-
-/// A request whose head was accepted, or a refusal.
-#[derive(Clone, Copy, Debug)]
-struct Exchange {
-    answer: Answer,
-    persistence: Persistence,
-    body: Body,
-    /// The client waits for 100 before it sends the body.
-    continue_due: bool,
-    /// The head of the answer was put.
-    answer_begun: bool,
-    /// The answer was put whole, before the body was taken.
-    answered: bool,
-    /// Bytes of the answer's content that were put.
-    sent: usize,
-    /// The connection ends with this answer.
-    closing: Option<Reason>,
-}
-
-impl Exchange {
-    fn new(request: &Request, limits: &Limits) -> Self {
-        let mut closing = (request.persistence == Persistence::Close).then_some(Reason::Asked);
-        if request.answer.status.closes() {
-            closing = Some(Reason::Refused);
-        }
-        Self {
-            answer: request.answer,
-            persistence: request.persistence,
-            body: Body::new(request.framing, limits),
-            continue_due: request.expects_continue,
-            answer_begun: false,
-            answered: false,
-            sent: 0,
-            closing,
-        }
-    }
-
-    /// An answer that ends the connection, whatever else was going on.
-    const fn refusal(status: Status, why: Reason) -> Self {
-        Self {
-            answer: Answer::empty(status),
-            persistence: Persistence::Close,
-            body: Body::Length { total: 0, taken: 0 },
-            continue_due: false,
-            answer_begun: false,
-            answered: false,
-            sent: 0,
-            closing: Some(why),
-        }
-    }
-
-    /// Whether the answer goes out before the body comes in.
-    ///
-    /// Where the answer ends the connection, the body does not matter. Where the client holds the
-    /// body back until it hears something, it must hear the final status at once if that is known
-    /// (RFC 9110 §10.1.1). Otherwise the body comes first, so that a request with a malformed body
-    /// gets one answer, not two.
-    fn is_answered_first(&self) -> bool {
-        let refused = self.closing == Some(Reason::Refused);
-        refused || (self.continue_due && self.answer.content != Content::Echo)
-    }
 }
 
 /// One call of [`Connection::advance`]: what it was given and what it has done.

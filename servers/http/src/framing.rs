@@ -101,6 +101,27 @@ impl FramingFields {
     }
 }
 
+/// Checks the framing fields of a head that something else has parsed: the values of its lines of
+/// `content-length` and of `transfer-encoding`, in order.
+///
+/// # Errors
+/// The status to refuse the request with.
+pub fn check_framing<'a>(
+    content_lengths: impl Iterator<Item = &'a [u8]>,
+    transfer_encodings: impl Iterator<Item = &'a [u8]>,
+    http_1_0: bool,
+    limits: &Limits,
+) -> Result<(), Status> {
+    let mut fields = FramingFields::default();
+    for value in content_lengths {
+        fields.content_length(trim(value))?;
+    }
+    for value in transfer_encodings {
+        fields.transfer_encoding(value)?;
+    }
+    fields.framing(http_1_0, limits).map(drop)
+}
+
 /// Whether `length` is more than `limit`, whatever the width of either.
 pub(crate) fn exceeds(length: u64, limit: usize) -> bool {
     usize::try_from(length).map_or(true, |length| length > limit)
@@ -127,7 +148,14 @@ fn decimal(digits: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
+    /// What `lines` come to, which [`check_framing`] must agree with.
     fn check(lines: &[&str], expect: Result<Framing, Status>) {
+        let values = |wanted: &'static str| {
+            let split = lines.iter().filter_map(|line| line.split_once(':'));
+            split.filter(move |(name, _)| *name == wanted).map(|(_, value)| value.as_bytes())
+        };
+        let checked = check_framing(values("CL"), values("TE"), false, &Limits::DEFAULT);
+        assert_eq!(checked, expect.map(drop), "{lines:?}");
         let parse = || {
             let mut fields = FramingFields::default();
             for line in lines {

@@ -14,7 +14,7 @@ use hyper::header::{
 use hyper::service::Service;
 use hyper::{Request, Response, StatusCode, Uri, Version};
 use server_http::catalogue::{self, Answer, Content as Kind, Message, Method, PLAINTEXT};
-use server_http::{Limits, Reason, Status, is_valid_host};
+use server_http::{Limits, Reason, Status, check_framing, is_valid_host};
 use std::error::Error;
 use std::future::Future;
 use std::io;
@@ -40,19 +40,18 @@ impl Service<Request<Incoming>> for Routes {
     fn call(&self, request: Request<Incoming>) -> Answering {
         let limits = self.0.limits;
         let answer = judge(&request, limits).unwrap_or_else(Answer::empty);
-        let closes = wants_close(&request);
-        let body = request.into_body();
-        let mut ending = closes.then_some(Reason::Asked);
+        let mut ending = wants_close(&request).then_some(Reason::Asked);
         if answer.status.closes() {
             ending = Some(Reason::Refused);
         }
-        // The body comes before the answer, unless the answer ends the connection, or the client
-        // holds the body back until it is answered: then hyper must not be asked for the body,
-        // because it would send 100, and closes after the answer if the body does not come.
-        let refused = ending == Some(Reason::Refused);
-        let takes_body =
-            !body.is_end_stream() && !refused && answer.status != Status::ExpectationFailed;
-        self.0.asked(ending, takes_body);
+        let body = request.into_body();
+        // The body comes before the answer, unless the answer ends the connection, or an
+        // expectation is not met: that client may never send it, and then hyper ends the
+        // connection after the answer.
+        let unmet = answer.status == Status::ExpectationFailed;
+        let has_body = !body.is_end_stream();
+        let takes_body = has_body && !unmet && ending != Some(Reason::Refused);
+        self.0.asked(ending.or_else(|| (has_body && unmet).then_some(Reason::Refused)), takes_body);
         let state = State { answer, ending, body: takes_body.then_some(body) };
         Answering { state: Some(state), store: BytesMut::new(), vitals: self.0.clone() }
     }
@@ -69,10 +68,8 @@ fn judge(request: &Request<Incoming>, limits: &Limits) -> Result<Answer, Status>
     let http_1_0 = request.version() == Version::HTTP_10;
     let headers = request.headers();
     check_host(headers, http_1_0)?;
-    let length = request.body().size_hint().exact();
-    if length.is_some_and(|length| length > limits.body_bytes as u64) {
-        return Err(Status::ContentTooLarge);
-    }
+    let values = |name| headers.get_all(name).into_iter().map(HeaderValue::as_bytes);
+    check_framing(values(CONTENT_LENGTH), values(TRANSFER_ENCODING), http_1_0, limits)?;
     let framed = headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING);
     if method == Method::Post && http_1_0 && !framed {
         return Err(Status::BadRequest);
@@ -155,7 +152,7 @@ impl Future for Answering {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let Some(state) = &mut this.state else { return Poll::Pending };
+        let state = this.state.as_mut().expect("not polled after it was ready");
         if let Some(body) = &mut state.body {
             let store = (state.answer.content == Kind::Echo).then_some(&mut this.store);
             let refusal = match take(body, store, &this.vitals, context) {

@@ -86,6 +86,9 @@ fn the_bytes_are_those_of_server_http() {
         with("FOO /", ""),
         with("CONNECT x:443", ""),
         with("POST /echo", "Content-Length: 16777217\r\n"),
+        with("POST /echo", "Content-Length: 05\r\n") + "hello",
+        with("POST /echo", "Transfer-Encoding: gzip, chunked\r\n") + "0\r\n\r\n",
+        with("POST /echo", "Transfer-Encoding: chunked, chunked\r\n") + "0\r\n\r\n",
     ];
     for request in requests {
         let (expect, closes) = answered_by_server_http(request.as_bytes());

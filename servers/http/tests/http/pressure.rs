@@ -55,6 +55,29 @@ fn an_echoed_body_waits_for_space_too() {
 }
 
 #[test]
+fn an_answer_may_be_cut_off_by_space_anywhere() {
+    for request in [
+        "GET /plaintext HTTP/1.1¶Host: x¶¶",
+        "GET /bytes/50 HTTP/1.1¶Host: x¶¶",
+        "POST /echo HTTP/1.1¶Host: x¶Content-Length: 50¶¶\
+         01234567890123456789012345678901234567890123456789",
+        "POST /echo HTTP/1.1¶Host: x¶Transfer-Encoding: chunked¶¶5¶hello¶0¶¶",
+    ] {
+        let mut peer = Peer::new(&Limits::DEFAULT);
+        let _ = peer.hears(&bytes(request));
+        let whole = peer.sink.bytes;
+        for space in 0..=512 {
+            let mut peer = Peer::new(&Limits::DEFAULT);
+            peer.sink.space = space;
+            assert_eq!(peer.hears(&bytes(request)).blocked_on_output, peer.responses == 0);
+            peer.sink.space = 512;
+            let _ = peer.hears(b"");
+            assert_eq!((peer.responses, &peer.sink.bytes), (1, &whole), "{space}: {request}");
+        }
+    }
+}
+
+#[test]
 fn a_backlog_stops_the_reading_of_requests() {
     let mut peer = Peer::new(&Limits::DEFAULT);
     peer.sink.backlog = 256 * 1024;
