@@ -59,7 +59,7 @@ find_cargo() {
 
 build() {
   say "building; the first time takes some minutes"
-  cargo build --release --locked --package showdown --package loadgen \
+  cargo build --release --locked --package showdown --package loadgen --package conformance \
     --package server-epoll --package server-hyper --package server-uring --package server-xdp
 }
 

@@ -19,6 +19,8 @@ declare -A packages=(
   [wrk]=wrk
   [h2load]=nghttp2-client
   [shellcheck]=shellcheck
+  [sysctl]=procps
+  [setpriv]=util-linux
 )
 
 missing=()

@@ -51,11 +51,14 @@ while [ $# -gt 0 ]; do
   shift
 done
 if [ -e "$(dirname "$0")/wrong-$server" ]; then
-  row='{"case":"H06.1","delivery":"in one write","verdict":"failed","failure":"FAILED H06.1","transcript":""}'
-  echo "{\"server\":\"$server\",\"rows\":[$row],\"stale_exceptions\":[],\"passed\":4,\"failed\":1,\"excepted\":0}" >"$json"
-  exit 1
+  rows='{"case":"H06.1","delivery":"in one write","verdict":"failed","failure":"FAILED H06.1",
+    "transcript":""}'
+  counts='"passed":4,"failed":1,"excepted":0'
+else
+  counts='"passed":5,"failed":0,"excepted":0'
 fi
-echo "{\"server\":\"$server\",\"rows\":[],\"stale_exceptions\":[],\"passed\":5,\"failed\":0,\"excepted\":0}" >"$json"
+echo "{\"server\":\"$server\",\"rows\":[$rows],\"stale_exceptions\":[],$counts}" >"$json"
+[ -z "$rows" ]
 "#;
 
 /// A report of REQUESTS requests whose histogram has one sample of 512,000 ns.

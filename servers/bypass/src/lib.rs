@@ -13,7 +13,7 @@
 //!
 //! What it deliberately does not do: know a driver or wait for interrupts.
 //!
-//! Entry points: [`StackFlags`], [`run`].
+//! Entry points: [`StackFlags`], [`run()`].
 #![forbid(unsafe_code)]
 
 mod counters;

@@ -1,9 +1,9 @@
 //! Cases are data: the format of `cases/*.case`, parsed.
 //!
 //! ```text
-//! [H06] methods are case-sensitive | RFC 9110 §9.1     a row of the contract
-//! > get / HTTP/1.1¶{H}¶                                send; several `>` before one `=` are variants
-//! = 501 close                                          what must come back, and the end
+//! [H06] methods are case-sensitive | RFC 9110 §9.1   a row of the contract
+//! > get / HTTP/1.1¶{H}¶                              send; several `>` before a `=` are variants
+//! = 501 close                                        what must come back, and the end
 //! ```
 //!
 //! A row may hold several groups of `>` … `=`. A case with more than one step is a script: it opens

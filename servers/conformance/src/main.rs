@@ -23,7 +23,11 @@ const SERVER_FLAGS: &str =
 #[command(version)]
 struct Options {
     /// Server under test
-    #[arg(long, value_name = "ADDR:PORT", required_unless_present_any = ["print_server_flags", "list"])]
+    #[arg(
+        long,
+        value_name = "ADDR:PORT",
+        required_unless_present_any = ["print_server_flags", "list"]
+    )]
     target: Option<SocketAddr>,
     /// Name of the server: its lines in the list of exceptions apply
     #[arg(long, value_name = "NAME")]

@@ -60,6 +60,55 @@ fn requests_are_answered_and_the_ack_rides_on_the_answer() {
 }
 
 #[test]
+fn input_that_is_not_consumed_is_offered_again_with_more_and_not_before() {
+    let mut world = World::new(Mode::Patient(6), config());
+    let mut peer = world.open(40_000);
+    world.request(&mut peer, b"abc");
+    for _ in 0..10 {
+        world.poll();
+    }
+    assert_eq!(world.engine.app().events, [Event::Space, Event::Data]);
+    world.request(&mut peer, b"def");
+    assert_eq!(world.engine.app().events, [Event::Space, Event::Data, Event::Data]);
+    assert_eq!(world.engine.app().input, b"abcdef");
+}
+
+#[test]
+fn a_long_answer_goes_out_in_turns_that_wait_for_no_acknowledgement() {
+    let mut world = World::new(Mode::Lines(50_000), config());
+    let mut peer = world.open(40_000);
+    // Opens the congestion window, by one segment with each acknowledgement.
+    for _ in 0..10 {
+        let mut received = world.request(&mut peer, b"GET\n").len();
+        while received < 50_000 {
+            received += world.request(&mut peer, b"").len();
+        }
+    }
+    let first_turn = world.request(&mut peer, b"GET\n").len();
+    assert_eq!(first_turn, 16 * 1460);
+    world.poll();
+    world.poll();
+    let others: usize = world.heard().iter().map(|answer| answer.payload.len()).sum();
+    assert_eq!(first_turn + others, 50_000);
+}
+
+#[test]
+fn a_connection_that_ends_before_its_turn_to_be_told_something_ends_after_it() {
+    let mut world = World::new(Mode::Lines(10), Config { connections: 600, ..config() });
+    let peers: Vec<Peer> = (0..600).map(|port| world.open(20_000 + port)).collect();
+    let now = world.clock.now();
+    // 600 applications are told of it, in several polls; the last peer does not wait for that.
+    world.engine.drain(now, now + Duration::from_secs(5));
+    world.exchange(peers.last().expect("600 of them"), &RST);
+    assert!(world.engine.app().closed.is_empty());
+    for _ in 0..10 {
+        world.poll();
+    }
+    assert_eq!(world.engine.app().closed, [Closed::ResetByPeer]);
+    assert_eq!(world.tables(), (599, 0, 0));
+}
+
+#[test]
 fn an_answer_longer_than_the_send_buffer_is_sent_as_the_peer_takes_it() {
     let config = Config { tx_buffer_bytes: 8192, ..config() };
     let mut world = World::new(Mode::Lines(100_000), config);
@@ -310,6 +359,22 @@ fn output_can_be_put_outside_of_any_event_while_the_connection_is_there() {
     // Another connection in the same place does not answer to the old name.
     world.open(40_001);
     assert_eq!(world.engine.with(now, id, |_, _| ()), None);
+}
+
+#[test]
+fn a_handshake_that_completes_while_draining_opens_a_connection_that_is_told_so() {
+    let mut world = World::new(Mode::Lines(10), config());
+    let mut peer = Peer::new(40_000);
+    let syn_ack = world.exchange(&peer, &SYN).remove(0);
+    let now = world.clock.now();
+    world.engine.drain(now, now + Duration::from_secs(5));
+    peer.seq = peer.seq.wrapping_add(1);
+    peer.ack = Some(syn_ack.seq_end());
+    let answers = world.exchange(&peer, &data(b"GET\n"));
+    assert_eq!(world.engine.app().events, [Event::Drain]);
+    let answer = answers.last().expect("an answer");
+    assert_eq!((answer.control, answer.payload.len()), (TcpControl::Fin, 10));
+    world.assert_at_rest();
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Deterministic network for tests: two ports, a seeded link between them, a virtual clock.
 //!
 //! ```text
-//!   engine under test ── Port a ──▶ Link (loss, duplicate, reorder, corrupt, delay) ──▶ Port b ── peer
-//!                        (Queue) ◀──────────── one Link each way ───────────────────── (Queue)
+//!   engine ── Port a ──▶ Link (loss, duplicate, reorder, corrupt, delay) ──▶ Port b ── peer
+//!             (Queue) ◀──────────── one Link each way ───────────────────── (Queue)
 //! ```
 //!
 //! Everything that happens follows from the seed and from the order of calls: the generator is a

@@ -3,7 +3,7 @@
 //! A block is tested where an HTML comment `<!-- e2e: NAME -->` stands before it. What is changed
 //! before it runs: the prefix of namespaces, the folder of binaries, and how long a load lasts.
 
-use crate::lab::{Lab, Mode, PREFIX, binary, root, succeeded};
+use crate::lab::{Lab, MODES, Mode, PREFIX, binary, root, succeeded};
 use server_testing::Server;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -59,6 +59,20 @@ fn by_hand_set_up_and_tear_down_are_what_the_script_offers() {
         let command = format!("infra/scripts/topology.sh {verb}");
         assert!(block.lines().any(|line| line == command), "{block}");
         shell(&format!("{command} --dry-run"));
+    }
+}
+
+#[test]
+fn run_sh_builds_all_that_an_experiment_starts() {
+    let script = std::fs::read_to_string(root().join("infra/run.sh")).expect("it is there");
+    let servers = MODES.map(|mode| format!("server-{}", mode.name));
+    for package in servers.iter().map(String::as_str).chain(["showdown", "loadgen", "conformance"])
+    {
+        let built = script
+            .split("--package ")
+            .skip(1)
+            .any(|rest| rest.split_whitespace().next().is_some_and(|name| name == package));
+        assert!(built, "infra/run.sh does not build {package}");
     }
 }
 

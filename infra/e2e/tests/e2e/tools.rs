@@ -85,13 +85,10 @@ pub(crate) fn every_case_of_the_contract_is_met(mode: Mode) {
     let server = lab.start(mode, &flags.split_whitespace().collect::<Vec<_>>());
     let list = root().join("servers/README.md");
     let list = list.to_str().expect("UTF-8");
+    let mut suite = vec!["--target", mode.listen, "--server", mode.name, "--exceptions", list];
     // A busy machine is not a server that hangs.
-    let patience = ["--patience", "60000"];
-    let suite = ["--target", mode.listen, "--server", mode.name, "--exceptions", list];
-    let output = lab
-        .command(End::Client, &conformance, &[&suite[..], &patience].concat())
-        .output()
-        .expect("ip is there");
+    suite.extend(["--patience", "60000"]);
+    let output = lab.command(End::Client, &conformance, &suite).output().expect("ip is there");
     let report = String::from_utf8_lossy(&output.stdout);
     // A server that breaks one rule usually breaks it in hundreds of deliveries.
     let last: Vec<&str> = report.lines().rev().take(20).collect();

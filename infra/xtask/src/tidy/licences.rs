@@ -1,6 +1,6 @@
 //! Licences and versions of what we depend on, against the lists in `deny.toml`.
 //!
-//! cargo-deny checks the same lists and more (advisories, sources). It takes minutes to build,
+//! cargo-deny checks the same lists and more (sources, advisories). It takes minutes to build,
 //! so that this shorter check makes sure that the lists hold where it is not installed.
 
 use super::Finding;

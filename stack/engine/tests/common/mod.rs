@@ -33,6 +33,8 @@ pub enum Mode {
     Body(usize),
     /// Takes the input, keeps it and says nothing.
     Sink,
+    /// Looks at the input, and takes it when there are that many bytes.
+    Patient(usize),
 }
 
 /// An application that does as it is told and remembers what it was told.
@@ -125,6 +127,10 @@ impl App for TestApp {
                 }
                 advance.wants_space = begun && conn.put < len;
                 conn.eof |= begun;
+            }
+            Mode::Patient(least) => {
+                advance.consumed = if input.len() >= least { input.len() } else { 0 };
+                self.input.extend_from_slice(&input[..advance.consumed]);
             }
             Mode::Sink => {
                 advance.consumed = input.len();
