@@ -24,6 +24,9 @@ impl TcpChoice {
 const RX_BUFFER_MIN: u64 = 64 * 1024;
 /// Smallest send buffer: the head of any answer fits many times.
 const TX_BUFFER_MIN: u64 = 4 * 1024;
+/// Default of the send buffer: as much output as HTTP lets wait for a client. With a quarter of it,
+/// a few connections with long bodies wait for acknowledgements more than they send.
+const TX_BUFFER: u64 = 256 * 1024;
 /// Largest buffer of either kind: what a scaled window can offer, far above any use.
 const BUFFER_MAX: u64 = 16 * 1024 * 1024;
 
@@ -46,7 +49,7 @@ pub struct StackFlags {
     #[arg(
         long,
         value_name = "BYTES",
-        default_value_t = 64 * 1024,
+        default_value_t = TX_BUFFER,
         value_parser = clap::value_parser!(u64).range(TX_BUFFER_MIN..=BUFFER_MAX)
     )]
     pub tx_buffer: u64,

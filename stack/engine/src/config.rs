@@ -45,7 +45,7 @@ impl Config {
             connections: 16_384,
             half_open: 4096,
             rx_buffer_bytes: 64 * 1024,
-            tx_buffer_bytes: 64 * 1024,
+            tx_buffer_bytes: 256 * 1024,
             handshake_timeout: Duration::from_secs(15),
             user_timeout: Duration::from_secs(100),
             fin_wait_timeout: Duration::from_secs(60),

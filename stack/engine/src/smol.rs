@@ -30,7 +30,7 @@ use tcp::Instant;
 ///
 /// Pieces so large come from the kernel as they are, zeroed when they are first touched. Single
 /// buffers would come from the heap, and be zeroed at once: then a SYN flood, whose connections
-/// never have data, would write to 128 KiB for each SYN.
+/// never have data, would write all of a connection's buffers for each SYN.
 const PIECE_BYTES: usize = 4 * 1024 * 1024;
 
 /// smoltcp as the engine's TCP.
