@@ -78,6 +78,15 @@ impl Sink for Output {
     fn backlog(&self) -> usize {
         self.len
     }
+
+    fn lend(&mut self, len: usize) -> Option<&mut [u8]> {
+        self.bytes[self.len..].get_mut(..len)
+    }
+
+    fn commit(&mut self, len: usize) {
+        assert!(len <= self.space(), "commit of {len} bytes into {}", self.space());
+        self.len += len;
+    }
 }
 
 /// Buffers between two uses, so that connections that need one now and then do not allocate.

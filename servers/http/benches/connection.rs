@@ -39,6 +39,15 @@ impl Sink for Buffer {
     fn backlog(&self) -> usize {
         self.length
     }
+
+    fn lend(&mut self, len: usize) -> Option<&mut [u8]> {
+        self.bytes[self.length..].get_mut(..len)
+    }
+
+    fn commit(&mut self, len: usize) {
+        assert!(len <= self.space(), "commit of {len} bytes into {}", self.space());
+        self.length += len;
+    }
 }
 
 fn requests(criterion: &mut Criterion) {

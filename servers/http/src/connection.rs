@@ -338,8 +338,17 @@ impl Connection {
             Some(_) => Persistence::Close,
             None => exchange.persistence,
         };
-        let date = &turn.now.date;
-        let head = Head::compose(&exchange.answer, persistence, content_length, date);
+        let (answer, date) = (&exchange.answer, &turn.now.date);
+        let lent = turn.output.lend(HEAD_MAX).and_then(<[u8]>::first_chunk_mut);
+        if let Some(room) = lent {
+            let head = Head::compose(room, answer, persistence, content_length, date);
+            let length = head.as_bytes().len();
+            turn.output.commit(length);
+            exchange.answer_begun = true;
+            return true;
+        }
+        let mut room = [0; HEAD_MAX];
+        let head = Head::compose(&mut room, answer, persistence, content_length, date);
         let space = turn.output.space() >= head.as_bytes().len();
         if space {
             turn.output.put(head.as_bytes());

@@ -12,23 +12,24 @@ pub(crate) const HEAD_MAX: usize = 320;
 
 /// A head, and behind it the content where that is small.
 #[derive(Debug)]
-pub(crate) struct Head {
-    bytes: [u8; HEAD_MAX],
+pub(crate) struct Head<'a> {
+    bytes: &'a mut [u8; HEAD_MAX],
     length: usize,
 }
 
-impl Head {
-    /// Composes the head of `answer`, whose content has `content_length` bytes.
+impl<'a> Head<'a> {
+    /// Composes the head of `answer`, whose content has `content_length` bytes, in `bytes`.
     ///
     /// Where the content is small and its bytes are known here, they are appended; see
     /// [`is_content_with_head`].
     pub(crate) fn compose(
+        bytes: &'a mut [u8; HEAD_MAX],
         answer: &Answer,
         persistence: Persistence,
         content_length: usize,
         date: &Date,
     ) -> Self {
-        let mut head = Self { bytes: [0; HEAD_MAX], length: 0 };
+        let mut head = Self { bytes, length: 0 };
         // The parts that most heads have are copied with their lengths known to the compiler.
         match answer.status {
             Status::Ok => head.push_part(b"HTTP/1.1 200 OK\r\n"),
@@ -123,7 +124,8 @@ mod tests {
         ] {
             let answer = Answer { status: Status::Ok, content, head_only: true };
             let date = Date::from_unix_seconds(0);
-            let head = Head::compose(&answer, Persistence::Keep, 0, &date);
+            let mut room = [0; HEAD_MAX];
+            let head = Head::compose(&mut room, &answer, Persistence::Keep, 0, &date);
             let head = core::str::from_utf8(head.as_bytes()).expect("ASCII");
             let line = head.split("\r\n").find_map(|line| line.strip_prefix("content-type: "));
             assert_eq!(line, content.media_type());
@@ -134,7 +136,11 @@ mod tests {
     fn the_longest_heads_fit() {
         let date = Date::from_unix_seconds(0);
         let compose = |answer: Answer| {
-            Head::compose(&answer, Persistence::KeepAsked, usize::MAX, &date).as_bytes().len()
+            let mut room = [0; HEAD_MAX];
+            let length = usize::MAX;
+            Head::compose(&mut room, &answer, Persistence::KeepAsked, length, &date)
+                .as_bytes()
+                .len()
         };
         let allow = Content::Allow(Allow::All);
         let status = Status::FieldsTooLarge;

@@ -13,4 +13,20 @@ pub trait Sink {
 
     /// Bytes put earlier that the client's side has not taken yet.
     fn backlog(&self) -> usize;
+
+    /// Lends room for the next `len` bytes of output in one piece, or `None` where there is none:
+    /// then they are [`put`](Sink::put). What the room holds before is of no account.
+    ///
+    /// Writing there saves reading back at once what was just written in small parts.
+    fn lend(&mut self, _len: usize) -> Option<&mut [u8]> {
+        None
+    }
+
+    /// Appends the first `len` bytes of the room that was lent last.
+    ///
+    /// # Panics
+    /// If none was lent, or less: a programmer's error.
+    fn commit(&mut self, len: usize) {
+        panic!("{len} bytes committed to a sink that lends none");
+    }
 }
