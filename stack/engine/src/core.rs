@@ -44,6 +44,8 @@ pub(crate) struct Core<A: App, T: Tcp> {
 
 /// What a handshake that has begun gets to complete when the engine drains.
 const DRAIN_HANDSHAKE: Duration = Duration::from_secs(1);
+/// What a peer that has acknowledged our FIN gets to close its own side when the engine drains.
+const DRAIN_FIN_WAIT: Duration = Duration::from_secs(1);
 
 /// How a connection's turn at sending ended.
 enum Turn {
@@ -262,11 +264,17 @@ impl<A: App, T: Tcp> Core<A, T> {
     pub(crate) fn drain(&mut self, now: Instant, deadline: Instant) {
         self.is_draining = true;
         self.drain_deadline = Some(deadline);
+        // Nothing is owed to a peer that has everything and our FIN behind it: it may keep its side
+        // open for ever, and must not keep us. A moment lets the usual client end in good order.
+        self.config.fin_wait_timeout = self.config.fin_wait_timeout.min(DRAIN_FIN_WAIT);
         for index in self.table.indices() {
             let connection = self.table.at(index);
             if connection.half_open {
                 // The peer may have been told that it is connected. It has a moment to say so.
                 connection.limit_timer = connection.limit_timer.min(now + DRAIN_HANDSHAKE);
+                self.table.reschedule(index);
+            } else if connection.is_closed_by_app() {
+                connection.limit_timer = connection.limit_timer.min(now + DRAIN_FIN_WAIT);
                 self.table.reschedule(index);
             } else {
                 connection.must_drain = true;
@@ -331,10 +339,11 @@ impl<A: App, T: Tcp> Core<A, T> {
         let is_over =
             connection.half_open_expired || matches!(phase, Phase::TimeWait | Phase::Closed);
         if !is_over {
-            if connection.limit_timer == Instant::NEVER
+            // Once closed, how long a peer gets depends on what it has acknowledged by now.
+            if (connection.limit_timer == Instant::NEVER || connection.close == Some(Close::Both))
                 && let Some(at) = give_up_at(&self.tcp, &self.config, connection)
             {
-                connection.limit_timer = at;
+                connection.limit_timer = connection.limit_timer.min(at);
             }
             return self.table.reschedule(index);
         }

@@ -381,7 +381,7 @@ fn a_handshake_that_completes_while_draining_opens_a_connection_that_is_told_so(
 fn draining_refuses_newcomers_closes_the_idle_and_cuts_off_the_rest_at_the_deadline() {
     let mut world = World::new(Mode::Lines(10), config());
     let idle = world.open(40_000);
-    let mut busy = world.open(40_001);
+    world.open(40_001);
     let half_open = Peer::new(40_002);
     world.exchange(&half_open, &SYN);
     let now = world.clock.now();
@@ -396,12 +396,10 @@ fn draining_refuses_newcomers_closes_the_idle_and_cuts_off_the_rest_at_the_deadl
     assert_eq!(refused[0].control, TcpControl::Rst);
     assert_eq!(world.counter("syn_draining_refusals"), 1);
 
-    // One peer closes its side, the other does not.
+    // One peer closes its side, the other does not even acknowledge that we have closed ours.
     let fin = told.iter().find(|answer| answer.port == 40_000).map(Heard::seq_end);
     world.exchange(&Peer { ack: fin, ..idle }, &FIN);
     assert!(!world.engine.is_drained());
-    busy.ack = told.iter().find(|answer| answer.port == 40_001).map(Heard::seq_end);
-    world.exchange(&busy, &Segment::NONE);
     // A handshake that is not completed soon is forgotten.
     world.pass(Duration::from_millis(1100));
     assert_eq!(world.tables(), (1, 0, 1));
@@ -409,5 +407,42 @@ fn draining_refuses_newcomers_closes_the_idle_and_cuts_off_the_rest_at_the_deadl
     assert!(world.engine.is_drained());
     assert_eq!(world.engine.app().closed, [Closed::Finished, Closed::DrainDeadline]);
     assert_eq!(world.heard().last().map(|last| last.control), Some(TcpControl::Rst));
+    world.assert_at_rest();
+}
+
+#[test]
+fn a_drain_does_not_wait_for_peers_that_have_everything_and_keep_their_side_open() {
+    let mut world = World::new(Mode::Lines(10), config());
+    // The first has been closed before the drain, the second will be by it, and the third too, but
+    // it will not have acknowledged everything for a while.
+    let mut first = world.open(40_000);
+    world.engine.app().close_next = Some(Close::Both);
+    let answer = world.exchange(&first, &data(b"GET\n")).remove(0);
+    first.seq = first.seq.wrapping_add(4);
+    first.ack = Some(answer.seq_end());
+    world.exchange(&first, &Segment::NONE);
+    let mut others = [world.open(40_001), world.open(40_002)];
+    let now = world.clock.now();
+    world.engine.drain(now, now + Duration::from_secs(100));
+    world.poll();
+    for fin in world.heard() {
+        let place = usize::from(fin.port - 40_001);
+        others[place].ack = Some(fin.seq_end());
+    }
+    world.exchange(&others[0], &Segment::NONE);
+    world.pass(Duration::from_millis(900));
+    assert_eq!(world.tables(), (3, 0, 0), "each has its moment");
+    world.pass(Duration::from_millis(200));
+    assert_eq!(world.engine.app().closed, [Closed::TimedOut; 2]);
+    let resets = world.heard().iter().filter(|told| told.control == TcpControl::Rst).count();
+    assert_eq!(resets, 2, "they learn that nobody will listen");
+    // What is not acknowledged yet is still sent again.
+    world.pass(Duration::from_secs(20));
+    assert!(!world.engine.is_drained());
+    assert!(world.heard().iter().any(|told| told.control == TcpControl::Fin));
+    world.exchange(&others[1], &Segment::NONE);
+    world.pass(Duration::from_millis(1100));
+    assert!(world.engine.is_drained());
+    assert_eq!(world.counter("tcp_drain_deadline"), 0);
     world.assert_at_rest();
 }
