@@ -41,7 +41,16 @@ impl Client {
     /// Where the server cannot be reached.
     #[must_use]
     pub fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("the server listens");
+        Self::over(TcpStream::connect(address).expect("the server listens"))
+    }
+
+    /// Takes over a connection that was made in another way: with a small receive buffer, for
+    /// example.
+    ///
+    /// # Panics
+    /// Where the socket refuses its options.
+    #[must_use]
+    pub fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("TCP_NODELAY");
         stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
         stream.set_write_timeout(Some(PATIENCE)).expect("not zero");

@@ -2,9 +2,10 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use server_testing::Server;
+use server_testing::{Client, Server};
+use socket2::{Domain, Socket, Type};
 use std::fs::File;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -123,10 +124,17 @@ impl Lab {
 
     /// Starts a mode's server in its namespace, on the last CPU, and waits until it is ready.
     pub(crate) fn start(&self, mode: Mode, flags: &[&str]) -> Server {
+        self.start_by(mode, &[], flags)
+    }
+
+    /// As [`start`](Self::start), by a command that changes something about the process and then
+    /// becomes the server, such as `prlimit`.
+    pub(crate) fn start_by(&self, mode: Mode, command: &[&str], flags: &[&str]) -> Server {
         let cpu = cpus().saturating_sub(1).to_string();
         let (namespace, binary) = (End::Server.namespace(), mode.binary());
-        let exec = ["netns", "exec", &namespace, &binary, "--listen", mode.listen, "--cpus", &cpu];
-        let server = Server::start("ip", &[&exec, mode.flags, flags].concat());
+        let exec = [&["netns", "exec", namespace.as_str()], command, &[binary.as_str()]].concat();
+        let own = ["--listen", mode.listen, "--cpus", &cpu];
+        let server = Server::start("ip", &[&exec[..], &own, mode.flags, flags].concat());
         assert_eq!(server.ready["mode"], mode.name, "{}", server.ready);
         assert_eq!(server.address, mode.listen.parse::<SocketAddr>().expect("an address"));
         server
@@ -157,6 +165,23 @@ impl Drop for Lab {
         }
     }
 }
+
+/// A client that takes little at a time: its receive buffer is the smallest that the kernel gives,
+/// so that a response of some length waits in the server until it is read.
+///
+/// `source` is one of the client's addresses, 198.18.0.10 to 198.18.0.19.
+pub(crate) fn narrow(server: SocketAddr, source: &str) -> Client {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a descriptor is free");
+    // Before the handshake, or the window would have been offered already.
+    socket.set_recv_buffer_size(NARROW_BYTES).expect("SO_RCVBUF");
+    let source: IpAddr = source.parse().expect("an address");
+    socket.bind(&SocketAddr::new(source, 0).into()).expect("an address of the client");
+    socket.connect(&server.into()).expect("the server listens");
+    Client::over(socket.into())
+}
+
+/// What [`narrow`] asks for: two segments and a bit, of which the kernel makes twice as much.
+const NARROW_BYTES: usize = 4096;
 
 /// CPUs that this process may use.
 pub(crate) fn cpus() -> usize {

@@ -14,6 +14,7 @@ mod documents;
 mod experiment;
 mod http;
 mod lab;
+mod life;
 mod process;
 mod tools;
 
@@ -43,6 +44,10 @@ every_mode! {
         process::sigterm_lets_a_response_in_flight_finish
         process::wrong_flags_are_refused_with_a_sentence
         process::every_flag_is_documented
+        life::sigterm_cuts_no_response_in_flight
+        life::clients_killed_mid_response_leave_nothing_behind
+        life::clients_that_vanish_are_given_up_by_the_send_timeout
+        life::out_of_descriptors_the_connected_are_served
         tools::curl_is_content
         tools::wrk_sees_no_error
         tools::h2load_sees_no_error
