@@ -6,10 +6,14 @@
 //!
 //! What it deliberately does not do: share code with the servers, or know which one it talks to.
 //!
+//! [`differential`] sends the same cases to servers that others wrote, and shows where they answer
+//! otherwise.
+//!
 //! Entry points: [`case::all`], [`run::Target`]. Sources: RFC 9110, RFC 9112.
 #![forbid(unsafe_code)]
 
 pub mod case;
+pub mod differential;
 pub mod exceptions;
 pub mod link;
 pub mod notation;

@@ -41,6 +41,9 @@ impl Delivery {
 /// Longest input that is delivered byte by byte.
 pub const BYTEWISE_MAX: usize = 16 * 1024;
 
+/// Most bytes that [`Link::gather`] keeps.
+pub const GATHERED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -170,6 +173,34 @@ impl Link {
                 None => self.fill(deadline)?,
             }
         }
+    }
+
+    /// Reads until `enough` says so of all that was received, nothing arrives for `window`, or the
+    /// connection ends.
+    ///
+    /// At most [`GATHERED_BYTES_MAX`] are kept; a connection that fails counts as reset.
+    pub fn gather(&mut self, window: Duration, enough: impl Fn(&[u8]) -> bool) {
+        let mut deadline = Instant::now() + window;
+        let mut seen = self.received.len();
+        while self.ended.is_none()
+            && Instant::now() < deadline
+            && seen < GATHERED_BYTES_MAX
+            && !enough(&self.received)
+        {
+            if self.fill(deadline).is_err() {
+                self.ended = Some(Ended::Reset);
+            }
+            if self.received.len() > seen {
+                seen = self.received.len();
+                deadline = Instant::now() + window;
+            }
+        }
+    }
+
+    /// How the connection ended, if it has.
+    #[must_use]
+    pub const fn ended(&self) -> Option<Ended> {
+        self.ended
     }
 
     /// Bytes received and not yet taken for a response.

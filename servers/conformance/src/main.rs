@@ -1,8 +1,11 @@
 //! `conformance --target ADDR:PORT`: the suite as a command.
 #![forbid(unsafe_code)]
 
+mod compare;
+
 use clap::Parser;
 use conformance::case::Case;
+use conformance::differential::peers::Peer;
 use conformance::exceptions::Exception;
 use conformance::run::Target;
 use conformance::{case, exceptions, suite};
@@ -47,6 +50,16 @@ struct Options {
     /// Report of another server (from --json): every response must be the same, dates aside
     #[arg(long, value_name = "FILE")]
     same_as: Option<PathBuf>,
+    /// Compares with nginx, haproxy, apache2, lighttpd and node, as far as they are installed
+    ///
+    /// Starts each on the loopback interface, sends it every case in one write, and prints the
+    /// cases in which two or more of them answer otherwise than the target. Fails where the table
+    /// in servers/README.md does not say why, or says so in vain.
+    #[arg(long, requires = "target", conflicts_with_all = ["server", "same_as"])]
+    differential: bool,
+    /// Only compare with this one; may be given several times
+    #[arg(long, value_name = "NAME", requires = "differential", value_parser = peer)]
+    peer: Vec<Peer>,
     /// Connections at a time
     #[arg(long, value_name = "N", default_value_t = 48)]
     jobs: usize,
@@ -97,6 +110,9 @@ fn run(options: &Options) -> Result<bool, String> {
         }
         return Ok(true);
     };
+    if options.differential {
+        return compare::run(address, &options.peer, &cases, options.jobs, options.json.as_deref());
+    }
     let listed = exceptions(options, &cases)?;
     let target = Target::new(address, Duration::from_millis(options.patience));
     let server = options.server.as_deref();
@@ -108,8 +124,7 @@ fn run(options: &Options) -> Result<bool, String> {
         println!("FAILED {case}: listed as an exception and passes: take it off the list");
     }
     if let Some(file) = &options.json {
-        let text = serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?;
-        std::fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+        write_json(file, &report)?;
     }
     let strangers = match &options.same_as {
         Some(file) => differences(file, &report)?,
@@ -126,6 +141,16 @@ fn run(options: &Options) -> Result<bool, String> {
     Ok(failed == 0)
 }
 
+fn write_json(file: &Path, report: &impl serde::Serialize) -> Result<(), String> {
+    let text = serde_json::to_string_pretty(report).map_err(|error| error.to_string())?;
+    std::fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+fn peer(name: &str) -> Result<Peer, String> {
+    let names = Peer::ALL.map(Peer::name).join(", ");
+    Peer::called(name).ok_or_else(|| format!("peers are {names}"))
+}
+
 /// What this run sent otherwise than the server whose report lies in `file`.
 fn differences(file: &Path, report: &suite::Report) -> Result<Vec<String>, String> {
     let unreadable = |error: &dyn std::fmt::Display| {
@@ -136,13 +161,13 @@ fn differences(file: &Path, report: &suite::Report) -> Result<Vec<String>, Strin
     Ok(suite::differences(&other, report))
 }
 
-/// The list that lies beside the servers, as it was when this program was built.
-const EXCEPTIONS: &str = include_str!("../../README.md");
+/// The document with the lists of differences, as it was when this program was built.
+const SERVERS_README: &str = include_str!("../../README.md");
 
 fn exceptions(options: &Options, cases: &[Case]) -> Result<Vec<Exception>, String> {
     let Some(server) = &options.server else { return Ok(Vec::new()) };
     let mut listed = match &options.exceptions {
-        None => exceptions::parse(EXCEPTIONS, server)?,
+        None => exceptions::parse(SERVERS_README, server)?,
         Some(file) => {
             let text = std::fs::read_to_string(file).map_err(|error| {
                 format!("cannot read the list of exceptions {}: {error}", file.display())

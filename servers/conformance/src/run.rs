@@ -261,7 +261,7 @@ impl Play<'_> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a case that waits does so for the server's sake")]
-fn pause(ms: u64) {
+pub(crate) fn pause(ms: u64) {
     std::thread::sleep(Duration::from_millis(ms));
 }
 
