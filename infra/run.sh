@@ -25,6 +25,7 @@ is_root() { [ "$(id -u)" = 0 ]; }
 # Prints the Debian packages of the tools that are not there.
 missing_packages() {
   command -v cc >/dev/null || echo gcc
+  command -v make >/dev/null || echo make
   # The header stands for the C library's development files, which gcc does not bring along.
   [ -e /usr/include/stdio.h ] || echo libc6-dev
   command -v setpriv >/dev/null || echo util-linux

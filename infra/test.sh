@@ -11,6 +11,7 @@ export PATH="$PATH:/usr/sbin:/sbin"
 # Program and the Debian package that brings it.
 declare -A packages=(
   [cc]=gcc
+  [make]=make
   [git]=git
   [ip]=iproute2
   [ethtool]=ethtool

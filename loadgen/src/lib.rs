@@ -29,6 +29,7 @@ pub mod request;
 pub mod response;
 pub mod run;
 pub mod samples;
+pub mod script;
 pub mod source;
 pub mod transport;
 pub mod units;

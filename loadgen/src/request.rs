@@ -40,6 +40,11 @@ impl Fields {
         }
         Ok(())
     }
+
+    /// Names and values, in the order in which they were first given.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
 }
 
 /// A GET request: `Host` unless the fields have one, then the fields. There is no `User-Agent`,

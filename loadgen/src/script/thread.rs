@@ -1,0 +1,242 @@
+//! The script in one thread: what is sent, and what is told of the answers.
+
+use super::transfer::{transfer, type_name};
+use super::verify;
+use super::vm::{Vm, failure};
+use crate::source::{Source, SourceError};
+use mlua::{Function, Lua, LuaString, Table, Value};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// What both VMs know of a thread: the state behind `thread` and `wrk.thread`.
+#[derive(Debug, Default)]
+pub(super) struct Handle {
+    address: Mutex<Option<SocketAddr>>,
+    stop: AtomicBool,
+}
+
+impl Handle {
+    fn address(&self) -> Option<SocketAddr> {
+        *self.address.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Before a thread runs, `stop` has no effect, as in wrk.
+    pub(super) fn forget_stop(&self) {
+        self.stop.store(false, Ordering::Relaxed);
+    }
+
+    /// The functions behind a thread object in `lua`. `other` is the thread's VM; a thread that
+    /// looks at itself has none, so that no VM keeps itself alive.
+    pub(super) fn natives(self: &Arc<Self>, lua: &Lua, other: Option<&Lua>) -> mlua::Result<Table> {
+        let table = lua.create_table()?;
+        let vm = other.cloned();
+        let get = move |lua: &Lua, name: Value| {
+            let value: Value = vm.as_ref().unwrap_or(lua).globals().get(key(&name))?;
+            Ok(match transfer(&value, lua) {
+                Ok(value) => (value, None),
+                Err(why) => (Value::Nil, Some(why)),
+            })
+        };
+        table.set("get", lua.create_function(get)?)?;
+        let vm = other.cloned();
+        let set = move |lua: &Lua, (name, value): (Value, Value)| {
+            let vm = vm.as_ref().unwrap_or(lua);
+            Ok(match transfer(&value, vm) {
+                Ok(value) => {
+                    vm.globals().set(key(&name), value)?;
+                    None
+                }
+                Err(why) => Some(why),
+            })
+        };
+        table.set("set", lua.create_function(set)?)?;
+        let handle = Arc::clone(self);
+        let stop = move |_: &Lua, ()| {
+            handle.stop.store(true, Ordering::Relaxed);
+            Ok(())
+        };
+        table.set("stop", lua.create_function(stop)?)?;
+        let handle = Arc::clone(self);
+        let address = move |_: &Lua, ()| Ok(handle.address().map(|address| address.to_string()));
+        table.set("address", lua.create_function(address)?)?;
+        let handle = Arc::clone(self);
+        let set_address = move |_: &Lua, text: String| {
+            *handle.address.lock().unwrap_or_else(PoisonError::into_inner) = text.parse().ok();
+            Ok(())
+        };
+        table.set("set_address", lua.create_function(set_address)?)?;
+        Ok(table)
+    }
+}
+
+/// The name of a global: Lua takes a number for its text.
+fn key(name: &Value) -> String {
+    name.to_string().unwrap_or_default()
+}
+
+/// What a script has, seen once on thread 0 and held for every thread, as in wrk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    depth: usize,
+    renders: bool,
+    delays: bool,
+    responses: bool,
+}
+
+/// The script in the VM of one thread.
+#[derive(Debug)]
+pub struct ThreadScript {
+    vm: Vm,
+    handle: Arc<Handle>,
+    shape: Shape,
+    fixed: Option<Vec<u8>>,
+    request: Function,
+    response: Function,
+    delay: Function,
+}
+
+impl ThreadScript {
+    /// The thread's side of the script once `init` has run; `shape` is that of thread 0, `None`
+    /// for thread 0 itself.
+    pub(super) fn new(
+        vm: Vm,
+        handle: Arc<Handle>,
+        shape: Option<Shape>,
+    ) -> Result<Self, SourceError> {
+        let request = vm.function("request")?;
+        let shape = match shape {
+            Some(shape) => shape,
+            None => first_shape(&vm, &request)?,
+        };
+        let mut thread = Self {
+            handle,
+            shape,
+            fixed: None,
+            request,
+            response: vm.function("response")?,
+            delay: vm.function("delay")?,
+            vm,
+        };
+        if !shape.renders {
+            let mut batch = Vec::new();
+            thread.render(&mut batch)?;
+            thread.fixed = Some(batch);
+        }
+        Ok(thread)
+    }
+
+    pub(super) fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    #[cfg(test)]
+    pub(super) fn vm(&self) -> &Vm {
+        &self.vm
+    }
+
+    /// Where the thread connects to: what `setup` has left in `thread.addr`. `None` where it has
+    /// left nothing.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.handle.address()
+    }
+}
+
+/// Verifies the first request and looks which hooks there are.
+fn first_shape(vm: &Vm, request: &Function) -> Result<Shape, SourceError> {
+    let value: Value = request.call(()).map_err(|error| failure(&error, Some("request")))?;
+    let depth = match text(&value) {
+        Some(batch) => {
+            verify::count(&batch.as_bytes()).map_err(|refused| SourceError(refused.to_string()))?
+        }
+        None => {
+            let refused = verify::Refused::empty();
+            return Err(SourceError(format!("{refused}: {}", not_a_string(&value))));
+        }
+    };
+    Ok(Shape {
+        depth,
+        renders: vm.has("request")?,
+        delays: vm.has("delay")?,
+        responses: vm.has("response")?,
+    })
+}
+
+/// What Lua takes for a string.
+fn text(value: &Value) -> Option<LuaString> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+fn not_a_string(value: &Value) -> String {
+    match value {
+        Value::Nil => "request() returned nil, not a string".to_owned(),
+        other => format!("request() returned a {}, not a string", type_name(other)),
+    }
+}
+
+impl Source for ThreadScript {
+    fn depth(&self) -> usize {
+        self.shape.depth
+    }
+
+    fn delay(&mut self) -> Result<Option<Duration>, SourceError> {
+        if !self.shape.delays {
+            return Ok(None);
+        }
+        let wanted: Option<f64> =
+            self.delay.call(()).map_err(|error| failure(&error, Some("delay")))?;
+        // wrk takes what is no number for 0, a negative one has no effect, and a fraction is cut.
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the cast saturates, and what is not a number becomes 0"
+        )]
+        let delay_ms = wanted.unwrap_or(0.0) as u64;
+        Ok(Some(Duration::from_millis(delay_ms)))
+    }
+
+    fn fixed(&self) -> Option<&[u8]> {
+        self.fixed.as_deref()
+    }
+
+    fn render(&mut self, into: &mut Vec<u8>) -> Result<(), SourceError> {
+        into.clear();
+        let value: Value =
+            self.request.call(()).map_err(|error| failure(&error, Some("request")))?;
+        match &value {
+            Value::String(batch) => into.extend_from_slice(&batch.as_bytes()),
+            other => return Err(SourceError(not_a_string(other))),
+        }
+        Ok(())
+    }
+
+    fn wants_responses(&self) -> bool {
+        self.shape.responses
+    }
+
+    fn response(
+        &mut self,
+        status: u16,
+        fields: &[(&[u8], &[u8])],
+        body: &[u8],
+    ) -> Result<(), SourceError> {
+        let lua = self.vm.lua();
+        let told = || -> mlua::Result<()> {
+            let headers = lua.create_table_with_capacity(0, fields.len())?;
+            for (name, value) in fields {
+                headers.raw_set(lua.create_string(name)?, lua.create_string(value)?)?;
+            }
+            self.response.call((status, headers, lua.create_string(body)?))
+        };
+        told().map_err(|error| failure(&error, Some("response")))
+    }
+
+    fn stopped(&self) -> bool {
+        self.handle.stop.load(Ordering::Relaxed)
+    }
+}
