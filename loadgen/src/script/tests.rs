@@ -4,6 +4,7 @@
 mod api;
 mod hooks;
 mod mistakes;
+mod scripts;
 
 use super::*;
 use crate::source::{Source, SourceError};
