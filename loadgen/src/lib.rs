@@ -21,6 +21,7 @@
 
 mod getopt;
 pub mod json;
+pub mod latency;
 mod meter;
 pub mod options;
 pub mod plan;

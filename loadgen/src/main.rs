@@ -1,6 +1,7 @@
 //! The command: reads the command line, runs the load, and says what went wrong with exit code 1.
 #![forbid(unsafe_code)]
 
+use loadgen::latency::{self, Failure};
 use loadgen::options::{self, Parsed};
 use loadgen::run;
 use std::io::{self, Write};
@@ -24,6 +25,9 @@ fn command() -> io::Result<ExitCode> {
     }
     let program = if words.is_empty() { "loadgen".to_owned() } else { words.remove(0) };
     let mut out = io::stdout().lock();
+    if let Some(result) = latency::dispatch(&words, &mut out) {
+        return Ok(result.map_or_else(|failure| tell(&failure), |()| ExitCode::SUCCESS));
+    }
     let Parsed { version, result } = options::parse(&program, &words);
     if version {
         out.write_all(options::version_text().as_bytes())?;
@@ -48,6 +52,18 @@ fn command() -> io::Result<ExitCode> {
             ExitCode::from(error.exit_code)
         }
     })
+}
+
+/// Says why a latency mode ended: help goes to standard output, all else to standard error.
+fn tell(failure: &Failure) -> ExitCode {
+    match failure {
+        Failure::Usage(error) => {
+            // Where neither can be written, the exit code still says it.
+            drop(error.print());
+        }
+        other => drop(complain(&other.to_string())),
+    }
+    ExitCode::from(failure.exit_code())
 }
 
 /// Writes to standard error and returns the exit code of a failure.

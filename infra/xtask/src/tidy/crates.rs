@@ -11,7 +11,10 @@ const UNSAFE: [(&str, &[&str]); 5] = [
     ("server-epoll", &["src/sys.rs", "src/allocations.rs"]),
     ("server-uring", &["src/sys.rs", "src/ring/"]),
     ("queue-xdp", &["src/sys/", "src/umem.rs", "src/ring/mapped.rs"]),
-    ("loadgen", &["src/sys.rs", "src/script/sys.rs", "src/transport/sys.rs"]),
+    (
+        "loadgen",
+        &["src/sys.rs", "src/script/sys.rs", "src/transport/sys.rs", "src/latency/sys.rs"],
+    ),
 ];
 
 /// Packages that never ask the time, do I/O or spawn: time is an argument, randomness a seed.

@@ -1,0 +1,93 @@
+//! Latency modes: one request at a time, measured as those who measure latency do.
+//!
+//! | sub-command | vocabulary | question |
+//! |---|---|---|
+//! | `pingpong` | sfnt-pingpong | half a round trip over message sizes |
+//!
+//! sfnt-pingpong brings a server of its own, which its client tells what to
+//! do. Here the server is one of those under test, which only ever echoes (`--service echo`) or
+//! answers HTTP; all options are the client's. Where nothing listens elsewhere (Unix sockets,
+//! pipes, no host given) a thread of this process answers.
+//!
+//! What it deliberately does not do: load. One connection, closed loop, except for `-b`; how a
+//! server behaves under load is asked with [`crate::run`].
+//!
+//! Entry point: [`dispatch`].
+
+mod clock;
+mod header;
+mod link;
+mod pingpong;
+mod receiver;
+mod responder;
+mod sizes;
+mod stats;
+#[expect(unsafe_code, reason = "the system calls of the latency modes, each wrapped once")]
+mod sys;
+mod web;
+
+use std::io::{self, Write};
+
+/// Why a sub-command ended without a result.
+#[derive(Debug)]
+pub enum Failure {
+    /// The command line was not understood, or asked for help: clap's own words and exit code.
+    Usage(clap::Error),
+    /// A sentence for the user.
+    Sentence(String),
+    /// Standard output is closed.
+    Output(io::Error),
+}
+
+impl Failure {
+    /// The exit code: 2 for a command line that was refused, 0 for help, 1 otherwise.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(error) => u8::try_from(error.exit_code()).unwrap_or(2),
+            Self::Sentence(_) | Self::Output(_) => 1,
+        }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Usage(error) => write!(formatter, "{error}"),
+            Self::Sentence(sentence) => formatter.write_str(sentence),
+            Self::Output(error) => write!(formatter, "standard output: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<String> for Failure {
+    fn from(sentence: String) -> Self {
+        Self::Sentence(sentence)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+impl From<clap::Error> for Failure {
+    fn from(error: clap::Error) -> Self {
+        Self::Usage(error)
+    }
+}
+
+/// Runs the sub-command that the first of `words` names; `None` where it names none of them.
+///
+/// `words` is the command line without the program's name. Results go to `out`, remarks that are
+/// no result to standard error.
+pub fn dispatch(words: &[String], out: &mut impl Write) -> Option<Result<(), Failure>> {
+    let run = match words.first()?.as_str() {
+        "pingpong" => pingpong::run,
+        _ => return None,
+    };
+    Some(run(words, out))
+}
