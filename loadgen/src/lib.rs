@@ -24,6 +24,7 @@ pub mod json;
 pub mod latency;
 mod meter;
 pub mod options;
+pub mod output;
 pub mod plan;
 pub mod report;
 pub mod request;

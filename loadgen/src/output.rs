@@ -1,0 +1,16 @@
+//! What a run leaves beside wrk's text: percentiles of choice, files for the tools of HdrHistogram,
+//! a row a second, conditions that fail the run, a line that shows how it goes.
+//!
+//! ```text
+//! worker ─▶ IntervalSink ═(bounded channels)═▶ Collector ─▶ Row ─▶ hlog, csv, progress
+//! outcome ─▶ Figures ─▶ percentiles, spectrum (hgrm), condition (--fail-if)
+//! ```
+//!
+//! Everything here is a function of figures: nothing asks the time or waits.
+//! Where two latencies were measured, the one that is reported first is *corrected*: from the time
+//! at which a request was due (open loop). The other is *raw*: from the time at which it was sent.
+//! A closed loop has only the raw one, which then is the one reported.
+
+pub mod condition;
+pub mod figures;
+pub mod percentiles;

@@ -1,0 +1,106 @@
+//! The figures of a run that tables, files and conditions are computed from.
+
+use crate::samples::Samples;
+use crate::worker::Outcome;
+
+/// What was measured, with one name for each figure whatever the schedule was.
+#[derive(Clone, Copy, Debug)]
+pub struct Figures<'a> {
+    /// The latency that is reported, in nanoseconds: corrected in open loop, raw in closed loop.
+    pub latency: &'a Samples,
+    /// The raw latency in nanoseconds, where [`Figures::latency`] is a corrected one.
+    pub raw: Option<&'a Samples>,
+    /// Seconds that were measured.
+    pub duration_s: f64,
+    /// Requests sent.
+    pub sent: u64,
+    /// Responses received whole.
+    pub requests: u64,
+    /// Connections that could not be opened.
+    pub connect: u64,
+    /// Requests whose connection failed before a response.
+    pub read: u64,
+    /// Requests that could not be written.
+    pub write: u64,
+    /// Requests whose response was malformed or cut off.
+    pub framing: u64,
+    /// Responses later than the time-out.
+    pub timeout: u64,
+    /// Responses with a status above 399, which is what wrk calls `Non-2xx or 3xx`.
+    pub status: u64,
+    /// Responses with a status outside 200 to 299.
+    pub non2xx: u64,
+}
+
+impl<'a> Figures<'a> {
+    /// The figures of an outcome.
+    #[must_use]
+    pub fn of(outcome: &'a Outcome) -> Self {
+        let counts = &outcome.counts;
+        let success: u64 = outcome.statuses.iter().skip(200).take(100).sum();
+        let answered: u64 = outcome.statuses.iter().sum();
+        Self {
+            latency: &outcome.latency,
+            raw: None,
+            duration_s: outcome.duration_s(),
+            sent: counts.sent,
+            requests: counts.requests,
+            connect: counts.connect,
+            read: counts.read,
+            write: counts.write,
+            framing: counts.framing,
+            timeout: counts.timeout,
+            status: counts.status,
+            non2xx: answered - success,
+        }
+    }
+
+    /// Responses per second; 0 where nothing was measured.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a rate is rounded to 53 bits")]
+    pub fn rate_rps(&self) -> f64 {
+        if self.duration_s > 0.0 { self.requests as f64 / self.duration_s } else { 0.0 }
+    }
+
+    /// Everything that went wrong with a connection or a response, statuses left out: a response
+    /// with a bad status is a good response of HTTP.
+    #[must_use]
+    pub fn errors(&self) -> u64 {
+        self.connect + self.read + self.write + self.framing + self.timeout
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Figures with one of each error, 1000 responses in 2 s, of latencies 1 to 1000 µs.
+    pub(crate) fn with_figures<R>(body: impl FnOnce(&Figures<'_>) -> R) -> R {
+        let mut latency = Samples::new(3, 3_600_000_000_000);
+        (1..=1000).for_each(|us| latency.record(us * 1000));
+        body(&Figures {
+            latency: &latency,
+            raw: None,
+            duration_s: 2.0,
+            sent: 1010,
+            requests: 1000,
+            connect: 1,
+            read: 2,
+            write: 3,
+            framing: 4,
+            timeout: 5,
+            status: 6,
+            non2xx: 7,
+        })
+    }
+
+    #[test]
+    fn rates_and_errors_are_sums_of_what_was_counted() {
+        with_figures(|figures| {
+            assert!((figures.rate_rps() - 500.0).abs() < 1e-9);
+            assert_eq!(figures.errors(), 1 + 2 + 3 + 4 + 5);
+            let unmeasured = Figures { duration_s: 0.0, ..*figures };
+            assert!(unmeasured.rate_rps().abs() < 1e-9);
+        });
+    }
+}
