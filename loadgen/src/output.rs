@@ -12,5 +12,10 @@
 //! A closed loop has only the raw one, which then is the one reported.
 
 pub mod condition;
+pub mod csv;
 pub mod figures;
+pub mod hlog;
+pub mod interval;
 pub mod percentiles;
+pub mod progress;
+pub mod spectrum;

@@ -21,6 +21,14 @@ pub struct Percentile {
 }
 
 impl Percentile {
+    /// The median.
+    pub const P50: Self = Self { millionths: 50_000_000 };
+    /// 90 %.
+    pub const P90: Self = Self { millionths: 90_000_000 };
+    /// 99 %.
+    pub const P99: Self = Self { millionths: 99_000_000 };
+    /// 99.9 %.
+    pub const P99_9: Self = Self { millionths: 99_900_000 };
     /// The largest sample.
     pub const MAX: Self = Self { millionths: WHOLE_MILLIONTHS };
 
@@ -118,6 +126,14 @@ mod tests {
             assert_eq!(Percentile::parse(text).unwrap().to_string(), text);
         }
         assert_eq!(Percentile::parse("100"), Some(Percentile::MAX));
+        for (constant, text) in [
+            (Percentile::P50, "50"),
+            (Percentile::P90, "90"),
+            (Percentile::P99, "99"),
+            (Percentile::P99_9, "99.9"),
+        ] {
+            assert_eq!(Percentile::parse(text), Some(constant));
+        }
         assert_eq!(Percentile::parse("099.50").unwrap().to_string(), "99.5");
         for text in ["", "0", "0.0", "100.1", "101", "1e1", "-5", "+5", "5.", ".5", "Max", "9 9"] {
             assert_eq!(Percentile::parse(text), None, "{text:?}");
