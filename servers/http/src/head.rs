@@ -164,8 +164,11 @@ impl RequestLine<'_> {
             return Err(Status::BadRequest);
         }
         let answer = match fields.expectation {
-            // RFC 9110 §10.1.1: 417 for what cannot be met. HTTP/1.0 has no expectations.
-            Some(Expectation::Other) if !self.http_1_0 => Answer::empty(Status::ExpectationFailed),
+            // RFC 9110 §10.1.1: 417 for what cannot be met. HTTP/1.0 has no expectations. It may be
+            // sent, while §9.1 wants 501 for an unknown method: a refusal stays one.
+            Some(Expectation::Other) if !self.http_1_0 && !answer.status.closes() => {
+                Answer::empty(Status::ExpectationFailed)
+            }
             _ => answer,
         };
         let persistence = match (fields.close, fields.keep_alive) {

@@ -75,10 +75,11 @@ fn judge(request: &Request<Incoming>, limits: &Limits) -> Result<Answer, Status>
         return Err(Status::BadRequest);
     }
     let met = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
-    if !http_1_0 && !headers.get_all(EXPECT).iter().all(met) {
+    let answer = catalogue::answer(method, path);
+    if !http_1_0 && !answer.status.closes() && !headers.get_all(EXPECT).iter().all(met) {
         return Err(Status::ExpectationFailed);
     }
-    Ok(catalogue::answer(method, path))
+    Ok(answer)
 }
 
 /// The path of the target, where its form fits the method (RFC 9112 §3.2).

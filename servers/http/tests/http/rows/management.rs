@@ -108,6 +108,9 @@ fn other_expectations_and_old_clients() {
     row("H121", "GET / HTTP/1.0¶Expect: other¶¶", &[200], ASKED);
     row("H122", &get_with("Expect: 200-ok¶"), &[417], Open);
     row("H122", &get_with("Expect: 100-continue¶Expect: 200-ok¶"), &[417], Open);
+    // An unknown method is refused whatever else is expected of it.
+    row("H07", "BREW / HTTP/1.1¶Host: x¶Expect: 200-ok¶¶", &[501], REFUSED);
+    row("H28", "CONNECT x:443 HTTP/1.1¶Host: x:443¶Expect: 200-ok¶¶", &[501], REFUSED);
     let post = post_with("Expect: 200-ok¶Content-Length: 5¶", "hello");
     row("H122", &format!("{post}{GET}"), &[417, 200], Open);
     for protocol in ["h2c", "websocket", "made-up"] {
