@@ -1,20 +1,22 @@
-//! Developer chores: `cargo xtask ci`, `cargo xtask tidy`, `cargo xtask e2e`.
+//! Developer chores: `cargo xtask ci`, `cargo xtask tidy`, `cargo xtask e2e`, `cargo xtask fuzz`.
 //!
 //! `ci` is the one place where the project's checks are listed; `infra/test.sh` installs what
 //! they need and calls it. `tidy` holds the rules that no compiler checks: the direction of
 //! dependencies, where `unsafe` may be, budgets, licences. `e2e` builds every server and drives
-//! it over a veth pair.
+//! it over a veth pair. `fuzz` builds the fuzz targets with coverage and runs them.
 //!
 //! What it deliberately does not do: install anything, or run experiments (`showdown` does).
 #![forbid(unsafe_code)]
 
 mod ci;
 mod e2e;
+mod fuzz;
 mod tidy;
 mod tree;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Developer chores of Showdown
@@ -41,6 +43,14 @@ enum Chore {
         #[arg(value_name = "FILTER")]
         filter: Option<String>,
     },
+    /// Fuzz server-http, guided by coverage: [TARGET] [--runs N] [--seconds S] [--seed SEED]
+    /// [--replay FILE]; more with --help
+    #[command(disable_help_flag = true)]
+    Fuzz {
+        /// Passed on to the program that fuzzes
+        #[arg(value_name = "ARGUMENTS", trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
 }
 
 fn main() -> Result<ExitCode> {
@@ -48,6 +58,7 @@ fn main() -> Result<ExitCode> {
         Chore::Ci { only } => ci::run(&only)?,
         Chore::Tidy => tidy::run()?,
         Chore::E2e { filter } => e2e::run(filter.as_deref())?,
+        Chore::Fuzz { arguments } => fuzz::run(&arguments)?,
     };
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
