@@ -6,18 +6,13 @@ use crate::reference::{Body, Next, Request, next};
 use crate::responses::{self, Response};
 use server_http::{Close, Closing, Limits};
 
-/// What was answered to a stream, request by request, as far as the judge got.
-#[derive(Debug, Default)]
-pub(crate) struct Verdict {
-    /// What the input did, in words: the same for inputs that did the same.
-    pub(crate) story: String,
-}
-
 /// Judges the outcome of `input` delivered whole, and left open.
+///
+/// Returns what the input did, in a few words that are the same for inputs that did the same.
 ///
 /// # Errors
 /// The oracle that does not hold.
-pub(crate) fn judge(input: &[u8], outcome: &Outcome, limits: &Limits) -> Result<Verdict, Failure> {
+pub(crate) fn judge(input: &[u8], outcome: &Outcome, limits: &Limits) -> Result<String, Failure> {
     let mut judge = Judge {
         input,
         limits,
@@ -25,11 +20,11 @@ pub(crate) fn judge(input: &[u8], outcome: &Outcome, limits: &Limits) -> Result<
         output: &outcome.output,
         at: 0,
         finals: 0,
-        verdict: Verdict::default(),
+        story: Vec::new(),
     };
     let end = judge.read_all()?;
     judge.check_end(end)?;
-    Ok(judge.verdict)
+    Ok(judge.story())
 }
 
 /// What the last response says about the connection.
@@ -54,7 +49,8 @@ struct Judge<'a> {
     /// Where the next request begins.
     at: usize,
     finals: u32,
-    verdict: Verdict,
+    /// What was done for each request: its status, and why it was refused or waits.
+    story: Vec<String>,
 }
 
 impl Judge<'_> {
@@ -86,13 +82,13 @@ impl Judge<'_> {
                 return Ok(End::Open);
             }
             (response, rest) = responses::first(rest, to_head)?;
+            if response.is_interim() {
+                return Err(Failure::new("interim", "100 Continue twice"));
+            }
         }
         self.output = rest;
-        self.finals += u32::from(!response.is_interim());
-        self.tell(&format!("{} ", response.status));
-        if response.is_interim() {
-            return Err(Failure::new("interim", "100 Continue twice"));
-        }
+        self.finals += 1;
+        self.tell(response.status.to_string());
         if response.refuses() {
             self.check_refusal(request)?;
             return Ok(End::Announced);
@@ -107,7 +103,7 @@ impl Judge<'_> {
 
     /// 100 is for a request of HTTP/1.1 that waits for it, and whose body is taken.
     fn check_interim(&mut self, request: &Next) -> Result<(), Failure> {
-        self.tell("100 ");
+        self.tell("100");
         match request {
             Next::Request(request) if request.waits => Ok(()),
             _ => Err(Failure::new("interim", "100 Continue, and nobody waits for it")),
@@ -197,8 +193,14 @@ impl Judge<'_> {
         Err(Failure::new("consumed", what))
     }
 
-    fn tell(&mut self, what: &str) {
-        self.verdict.story.push_str(what);
+    fn tell(&mut self, what: impl Into<String>) {
+        self.story.push(what.into());
+    }
+
+    /// The end of the story: what comes before is another input's.
+    fn story(&self) -> String {
+        let from = self.story.len().saturating_sub(3);
+        self.story[from..].join(", ")
     }
 }
 

@@ -82,12 +82,12 @@ fn fuzz(target: &dyn Target, command: &Command) -> Result<bool> {
     let mut reported = start;
     let mut result = campaign.begin(&read_corpus(&targets::corpus_folder(target))?);
     while result.is_ok() && start.elapsed() < time && campaign.progress().runs < runs_max {
-        let left = runs_max - campaign.progress().runs;
-        result = campaign.run(left.min(BATCH_RUNS));
         if reported.elapsed() >= REPORT_EVERY {
             reported = Instant::now();
             report(target, campaign.progress(), start.elapsed());
         }
+        let left = runs_max - campaign.progress().runs;
+        result = campaign.run(left.min(BATCH_RUNS));
     }
     report(target, campaign.progress(), start.elapsed());
     match result {

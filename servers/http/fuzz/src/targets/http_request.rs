@@ -29,7 +29,7 @@ impl Target for HttpRequest {
     fn check(&self, input: &[u8]) -> Result<u64, Failure> {
         let mut story = String::new();
         if let Some((outcome, _)) = deliver_in_all_ways(input, &TIGHT)? {
-            story = judge(input, &outcome, &TIGHT)?.story;
+            story = judge(input, &outcome, &TIGHT)?;
         }
         // The limits that servers run with let more of it through.
         let whole = deliver(input, &Limits::DEFAULT, Plan::whole(Ending::Open))?;
@@ -38,7 +38,7 @@ impl Target for HttpRequest {
             let plan = Plan { cuts, taking, ending: Ending::Open };
             require_same(&whole, &deliver(input, &Limits::DEFAULT, plan)?, plan)?;
             story.push('|');
-            story.push_str(&judge(input, &whole, &Limits::DEFAULT)?.story);
+            story.push_str(&judge(input, &whole, &Limits::DEFAULT)?);
         }
         Ok(fnv(story.as_bytes()))
     }
