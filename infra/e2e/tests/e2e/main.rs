@@ -12,6 +12,7 @@ mod across;
 mod bypass;
 mod documents;
 mod experiment;
+mod frames;
 mod http;
 mod lab;
 mod life;
