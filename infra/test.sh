@@ -19,6 +19,7 @@ declare -A packages=(
   [curl]=curl
   [wrk]=wrk
   [h2load]=nghttp2-client
+  [slowhttptest]=slowhttptest
   [shellcheck]=shellcheck
   [sysctl]=procps
   [setpriv]=util-linux

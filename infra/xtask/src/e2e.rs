@@ -5,13 +5,14 @@ use anyhow::{Context, Result};
 use std::process::{Command, Stdio};
 
 /// Programs that the suite starts, and the Debian package of each.
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 7] = [
     ("ip", "iproute2"),
     ("ethtool", "ethtool"),
     ("ping", "iputils-ping"),
     ("curl", "curl"),
     ("wrk", "wrk"),
     ("h2load", "nghttp2-client"),
+    ("slowhttptest", "slowhttptest"),
 ];
 
 /// Why the suite cannot run here, with the cure; None where it can.

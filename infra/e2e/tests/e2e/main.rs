@@ -17,6 +17,7 @@ mod http;
 mod lab;
 mod life;
 mod process;
+mod slow;
 mod tools;
 
 /// Makes a module of tests for every mode, each test a function over the mode.
@@ -49,6 +50,7 @@ every_mode! {
         life::clients_killed_mid_response_leave_nothing_behind
         life::clients_that_vanish_are_given_up_by_the_send_timeout
         life::out_of_descriptors_the_connected_are_served
+        slow::slow_clients_are_closed_and_the_others_served
         tools::curl_is_content
         tools::wrk_sees_no_error
         tools::h2load_sees_no_error
