@@ -3,7 +3,7 @@
 use crate::service::Routes;
 use crate::socket::Socket;
 use crate::supervise::{Run, Stage, supervise};
-use crate::vitals::{Late, Vitals};
+use crate::vitals::{Late, Vitals, begins_a_head};
 use crate::worker::Thread;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -87,8 +87,15 @@ pub(crate) async fn serve<'a>(
             run => break run,
         }
     };
+    let parts = connection.into_parts();
+    let run = match run {
+        // A head that began in one segment with an earlier request lies in hyper's buffer, where
+        // nothing shows it before the idle time is over.
+        Run::Late(Late::Idle) if begins_a_head(&parts.read_buf) => Run::Late(Late::Head),
+        run => run,
+    };
     let End { closing, count } = end(run, draining, vitals);
-    let socket = connection.into_parts().io.into_inner();
+    let socket = parts.io.into_inner();
     if let Err(error) = close(socket, closing, vitals, thread).await {
         // The client was faster: there is nothing left to close in an orderly way.
         debug_assert_ne!(error.kind(), io::ErrorKind::InvalidInput, "{error}");

@@ -42,7 +42,7 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        self.vitals.received(buffer.filled().len() - before);
+        self.vitals.received(&buffer.filled()[before..]);
         read
     }
 }

@@ -75,9 +75,9 @@ impl Vitals {
     }
 
     /// Bytes came in.
-    pub(crate) fn received(&self, bytes: usize) {
-        self.counters.received_bytes.add(bytes as u64);
-        if self.phase.get() == Phase::Idle && bytes > 0 {
+    pub(crate) fn received(&self, bytes: &[u8]) {
+        self.counters.received_bytes.add(bytes.len() as u64);
+        if self.phase.get() == Phase::Idle && begins_a_head(bytes) {
             self.enter(Phase::Head);
         }
     }
@@ -175,4 +175,10 @@ impl Vitals {
         let earned_ns = self.body_bytes.get().saturating_mul(1_000_000_000).checked_div(rate)?;
         Some(Duration::from_nanos(earned_ns).max(self.limits.body_grace))
     }
+}
+
+/// Whether there is more in `bytes` than empty lines, which are no part of a request (RFC 9112
+/// §2.2).
+pub(crate) fn begins_a_head(bytes: &[u8]) -> bool {
+    bytes.iter().any(|byte| !matches!(byte, b'\r' | b'\n'))
 }
