@@ -8,19 +8,24 @@
 //!
 //! A row may hold several groups of `>` … `=`. A case with more than one step is a script: it opens
 //! with `@ script` and each line is a step, in order, until `=`. The steps: `> BYTES` send,
-//! `< RESPONSES` read exactly these, `quiet MS` nothing arrives for so long, `pause MS`,
-//! `shutdown` the sending side, `reset` the connection, `open` another connection, `use N` go on
-//! with the N-th (from 0). `@ once` switches the deliveries off for the group, `@ corked` sends
-//! with the last segment held back; `@ slow` leaves the group out of the quick pass.
+//! `>| BYTES` send with the FIN in the last segment, `< RESPONSES` read exactly these, `quiet MS`
+//! nothing arrives for so long, `pause MS`, `shutdown` the sending side, `reset` the connection,
+//! `open` another connection, `use N` go on with the N-th (from 0).
 //!
-//! Responses: statuses separated by commas; `N x STATUS` repeats; after a status
-//! `body=TEXT`, `bytes=N`, `same=/TARGET` (as a GET of TARGET answers), `has=FIELD`, `no=FIELD`,
-//! `head` (a response to HEAD). Ends: `keep` (the connection answers a further request), `close`
-//! (FIN, nothing more), `reset-or-close`, `any`. Alternatives are separated by ` | `; a group of
-//! alternatives in which no response is legal too begins with `silence`.
+//! Options of a group: `@ once` switches the deliveries off, `@ corked` sends with the last segment
+//! held back, `@ slow` leaves it out of the quick pass, `@ quiet MS` demands silence for so long
+//! behind each input, `@ memory KIB` and `@ cpu MS` bound what it may cost the server.
+//!
+//! Responses: statuses separated by commas; `N x STATUS` repeats, with `#` for the running number
+//! from 0; after a status `body=TEXT`, `bytes=N`, `same=/TARGET` (as a GET of TARGET answers),
+//! `has=FIELD`, `no=FIELD`, `omits=TEXT` (nowhere in head or body), `head` (a response to HEAD).
+//! Ends: `keep` (the connection answers a further request), `close` (FIN, nothing more),
+//! `reset-or-close`, `any`. Alternatives are separated by ` | `, and one and the same must come in
+//! all deliveries; one in which no response is legal begins with `silence`.
 
 use crate::notation::{self, NotationError};
 use std::fmt;
+use std::time::Duration;
 
 /// One response that must come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +42,8 @@ pub struct Want {
     pub has: Vec<String>,
     /// Fields that must not be there.
     pub lacks: Vec<String>,
+    /// Bytes that must be nowhere in head or body.
+    pub omits: Vec<Vec<u8>>,
     /// Same bytes as the answer to a GET of this target on a fresh connection, date aside.
     pub same_as: Option<String>,
 }
@@ -68,6 +75,8 @@ pub struct Outcome {
 pub enum Step {
     /// Send these bytes.
     Send(Vec<u8>),
+    /// Send these bytes and half-close, so that the last segment carries the FIN.
+    Finish(Vec<u8>),
     /// Read exactly these responses.
     Expect(Vec<Want>),
     /// Nothing arrives for so many milliseconds.
@@ -107,6 +116,25 @@ pub struct Case {
     pub corked: bool,
     /// Waits for a time-out or moves megabytes: not part of the quick pass.
     pub slow: bool,
+    /// What it may cost the server.
+    pub bounds: Bounds,
+}
+
+/// Bounds on what a case costs the server beyond what it cost before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// Memory, resident or asked for.
+    pub memory_bytes: Option<u64>,
+    /// CPU time of all threads.
+    pub cpu: Option<Duration>,
+}
+
+impl Bounds {
+    /// Whether there is one.
+    #[must_use]
+    pub const fn any(&self) -> bool {
+        self.memory_bytes.is_some() || self.cpu.is_some()
+    }
 }
 
 impl Case {
@@ -189,6 +217,8 @@ struct Group {
     once: bool,
     corked: bool,
     slow: bool,
+    quiet_ms: Option<u64>,
+    bounds: Bounds,
     sends: Vec<Vec<u8>>,
     steps: Vec<Step>,
 }
@@ -207,6 +237,7 @@ impl Parser {
             "@" => self.option(rest),
             ">" => self.send(rest),
             ">>" => self.append(rest),
+            ">|" => self.step(Step::Finish(notation::expand(rest).map_err(|e| e.to_string())?)),
             "<" => self.step(Step::Expect(responses(rest)?)),
             "quiet" => self.step(Step::Quiet(number(rest)?)),
             "pause" => self.step(Step::Pause(number(rest)?)),
@@ -236,8 +267,17 @@ impl Parser {
     }
 
     fn option(&mut self, rest: &str) -> Result<(), String> {
+        if let Some((word, value)) = rest.split_once(' ') {
+            match word {
+                "quiet" => self.group.quiet_ms = Some(number(value)?),
+                "memory" => self.group.bounds.memory_bytes = Some(number::<u64>(value)? * 1024),
+                "cpu" => self.group.bounds.cpu = Some(Duration::from_millis(number(value)?)),
+                other => return Err(format!("unknown option '{other}'")),
+            }
+            return Ok(());
+        }
         match rest {
-            "script" => (self.group.script, self.group.once) = (true, true),
+            "script" => self.group.script = true,
             "once" => self.group.once = true,
             "slow" => self.group.slow = true,
             "corked" => (self.group.corked, self.group.once) = (true, true),
@@ -283,7 +323,9 @@ impl Parser {
         let scripts = if group.script {
             vec![group.steps]
         } else {
-            group.sends.into_iter().map(|bytes| vec![Step::Send(bytes)]).collect()
+            let quiet = group.quiet_ms.map(Step::Quiet);
+            let steps = |bytes| [Step::Send(bytes)].into_iter().chain(quiet.clone()).collect();
+            group.sends.into_iter().map(steps).collect()
         };
         for steps in scripts {
             self.variants += 1;
@@ -298,6 +340,7 @@ impl Parser {
                 once: group.once,
                 corked: group.corked,
                 slow: group.slow,
+                bounds: group.bounds,
             });
         }
         Ok(())
@@ -336,12 +379,13 @@ fn outcome(text: &str) -> Result<Outcome, String> {
 fn responses(text: &str) -> Result<Vec<Want>, String> {
     let mut wants = Vec::new();
     for part in text.split(", ").filter(|part| !part.is_empty()) {
-        let (count, rest) = match part.split_once(" x ") {
-            Some((count, rest)) => (number(count)?, rest),
-            None => (1, part),
+        let Some((count, rest)) = part.split_once(" x ") else {
+            wants.push(want(part)?);
+            continue;
         };
-        let want = want(rest)?;
-        wants.extend(std::iter::repeat_n(want, count));
+        for index in 0..number::<usize>(count)? {
+            wants.push(want(&rest.replace('#', &index.to_string()))?);
+        }
     }
     Ok(wants)
 }
@@ -356,6 +400,7 @@ fn want(text: &str) -> Result<Want, String> {
         body_bytes: None,
         has: Vec::new(),
         lacks: Vec::new(),
+        omits: Vec::new(),
         same_as: None,
     };
     for word in words {
@@ -366,6 +411,9 @@ fn want(text: &str) -> Result<Want, String> {
             }
             Some(("bytes", count)) => want.body_bytes = Some(number(count)?),
             Some(("has", field)) => want.has.push(field.to_owned()),
+            Some(("omits", text)) => {
+                want.omits.push(notation::expand(text).map_err(|error| error.to_string())?);
+            }
             Some(("no", field)) => want.lacks.push(field.to_owned()),
             Some(("same", target)) => want.same_as = Some(target.to_owned()),
             _ => return Err(format!("'{word}' says nothing about a response")),
@@ -404,6 +452,22 @@ mod tests {
         assert_eq!(cases[0].outcomes[0].responses.len(), 3);
         assert_eq!(cases[0].outcomes[0].responses[0].body_bytes, Some(3));
         assert_eq!(cases[0].outcomes[1], Outcome { responses: Vec::new(), end: End::Close });
+    }
+
+    #[test]
+    fn options_of_a_group_apply_to_each_of_its_inputs() {
+        let text = "[H01] title | RFC 1\n@ quiet 500\n@ memory 64\n@ cpu 20\n> a\n> b\n\
+                    = 408 close\n> c\n= 2 x 200 bytes=# keep\n";
+        let cases = parse("x", text).expect("parses");
+        for case in &cases[..2] {
+            assert_eq!(case.steps[1..], [Step::Quiet(500)]);
+            let cpu = Some(Duration::from_millis(20));
+            assert_eq!(case.bounds, Bounds { memory_bytes: Some(64 * 1024), cpu });
+        }
+        assert!(cases[2].steps.len() == 1 && !cases[2].bounds.any());
+        let lengths: Vec<_> =
+            cases[2].outcomes[0].responses.iter().map(|want| want.body_bytes).collect();
+        assert_eq!(lengths, [Some(0), Some(1)]);
     }
 
     #[test]

@@ -20,3 +20,4 @@ pub mod notation;
 pub mod response;
 pub mod run;
 pub mod suite;
+pub mod vitals;

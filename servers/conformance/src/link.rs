@@ -38,6 +38,17 @@ impl Delivery {
     }
 }
 
+/// How much of what is sent waits for more, so that segments leave as a case needs them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// Everything leaves as it is written.
+    Nothing,
+    /// All but the last byte: full segments leave first, without PSH.
+    AllButLast,
+    /// Everything, until the FIN that follows pushes it out.
+    UntilFin,
+}
+
 /// Longest input that is delivered byte by byte.
 pub const BYTEWISE_MAX: usize = 16 * 1024;
 
@@ -68,7 +79,23 @@ impl Link {
     /// # Errors
     /// Whatever connecting returns.
     pub fn connect(target: SocketAddr, patience: Duration) -> io::Result<Self> {
+        Self::connect_in_segments(target, patience, None)
+    }
+
+    /// Connects, and sends segments of at most `bytes` each where a size is given: on the loopback
+    /// interface a segment else holds 64 KiB.
+    ///
+    /// # Errors
+    /// Whatever connecting returns.
+    pub fn connect_in_segments(
+        target: SocketAddr,
+        patience: Duration,
+        bytes: Option<u32>,
+    ) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(target), Type::STREAM, Some(Protocol::TCP))?;
+        if let Some(bytes) = bytes {
+            socket.set_tcp_mss(bytes)?;
+        }
         socket.connect_timeout(&target.into(), patience)?;
         socket.set_tcp_nodelay(true)?;
         socket.set_write_timeout(Some(patience))?;
@@ -77,7 +104,7 @@ impl Link {
     }
 
     /// Sends `bytes` in the pieces of `delivery`, on a thread of its own so that reading goes on.
-    pub fn send(&mut self, bytes: Vec<u8>, delivery: Delivery, corked: bool) {
+    pub fn send(&mut self, bytes: Vec<u8>, delivery: Delivery, hold: Hold) {
         self.join_writer();
         let socket = Arc::clone(&self.socket);
         self.writer = Some(std::thread::spawn(move || {
@@ -87,7 +114,7 @@ impl Link {
                 rest = later;
                 // A server may refuse and close before it has read everything: what it answered
                 // is what is judged, so a failing write only ends the sending.
-                if send_all(&socket, now, corked).is_err() {
+                if send_all(&socket, now, hold).is_err() {
                     return;
                 }
             }
@@ -235,17 +262,18 @@ impl Link {
 /// Linux's flag "more is coming": the segment leaves when it is full, without PSH.
 const MSG_MORE: i32 = 0x8000;
 
-fn send_all(socket: &Socket, mut bytes: &[u8], corked: bool) -> io::Result<()> {
-    if corked {
-        let (most, last) = bytes.split_at(bytes.len().saturating_sub(1));
-        bytes = last;
-        let mut most = most;
-        while !most.is_empty() {
-            most = &most[socket.send_with_flags(most, MSG_MORE)?..];
-        }
+fn send_all(socket: &Socket, bytes: &[u8], hold: Hold) -> io::Result<()> {
+    let held = match hold {
+        Hold::Nothing => 0,
+        Hold::AllButLast => bytes.len().saturating_sub(1),
+        Hold::UntilFin => bytes.len(),
+    };
+    let (mut held, mut free) = bytes.split_at(held);
+    while !held.is_empty() {
+        held = &held[socket.send_with_flags(held, MSG_MORE)?..];
     }
-    while !bytes.is_empty() {
-        bytes = &bytes[socket.send(bytes)?..];
+    while !free.is_empty() {
+        free = &free[socket.send(free)?..];
     }
     Ok(())
 }

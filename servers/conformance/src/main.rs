@@ -8,6 +8,7 @@ use conformance::case::Case;
 use conformance::differential::peers::Peer;
 use conformance::exceptions::Exception;
 use conformance::run::Target;
+use conformance::vitals::Process;
 use conformance::{case, exceptions, suite};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -50,6 +51,9 @@ struct Options {
     /// Report of another server (from --json): every response must be the same, dates aside
     #[arg(long, value_name = "FILE")]
     same_as: Option<PathBuf>,
+    /// Process of the server, on this machine: what cases cost it in memory and CPU time is bounded
+    #[arg(long, value_name = "PID", requires = "target")]
+    pid: Option<u32>,
     /// Compares with nginx, haproxy, apache2, lighttpd and node, as far as they are installed
     ///
     /// Starts each on the loopback interface, sends it every case in one write, and prints the
@@ -116,7 +120,8 @@ fn run(options: &Options) -> Result<bool, String> {
     let listed = exceptions(options, &cases)?;
     let target = Target::new(address, Duration::from_millis(options.patience));
     let server = options.server.as_deref();
-    let report = suite::run_all(&target, &cases, &listed, server, options.jobs);
+    let process = options.pid.map(Process::new).transpose()?;
+    let report = suite::run_all(&target, &cases, &listed, server, options.jobs, process.as_ref());
     for failure in report.rows.iter().filter(|row| row.verdict == "failed") {
         println!("{}", failure.failure.as_deref().unwrap_or_default());
     }
@@ -135,6 +140,12 @@ fn run(options: &Options) -> Result<bool, String> {
     }
     if report.excepted > 0 {
         println!("{} as the list of exceptions says", report.excepted);
+    }
+    if report.unmeasured > 0 {
+        println!(
+            "{} ran without their bounds on memory and CPU time: give the server's --pid",
+            report.unmeasured
+        );
     }
     let failed = report.failed + strangers.len();
     println!("{} passed, {failed} failed", report.passed);

@@ -1,7 +1,8 @@
 //! The notation of the case files: readable text for arbitrary bytes.
 //!
 //! `¶` is CR LF, `↵` a bare LF, `␍` a bare CR, `⇥` a TAB, `\xHH` any byte, `\\` a backslash.
-//! `{H}` is `Host: x¶`. `{N*TEXT}` repeats TEXT, in which `#` becomes the running number from 0.
+//! `{H}` is `Host: x¶`. `{N*TEXT}` repeats TEXT, in which `#` becomes the running number from 0;
+//! TEXT may hold macros itself.
 //! `{random N SEED}` is N bytes of a seeded generator. A literal brace is written `\x7b`.
 
 use std::fmt;
@@ -80,7 +81,7 @@ fn escape<'t>(rest: &'t str, output: &mut Vec<u8>) -> Result<&'t str, NotationEr
 /// `rest` begins after the opening brace; returns what follows the closing one.
 fn expand_macro<'t>(rest: &'t str, output: &mut Vec<u8>) -> Result<&'t str, NotationError> {
     let bad = || NotationError::BadMacro(excerpt(rest));
-    let end = rest.find('}').ok_or_else(bad)?;
+    let end = closing_brace(rest).ok_or_else(bad)?;
     let (body, after) = (&rest[..end], &rest[end + 1..]);
     if body == "H" {
         output.extend_from_slice(b"Host: x\r\n");
@@ -95,6 +96,19 @@ fn expand_macro<'t>(rest: &'t str, output: &mut Vec<u8>) -> Result<&'t str, Nota
         repeat(count, text, output)?;
     }
     Ok(after)
+}
+
+/// Where the macro ends whose opening brace lies before `rest`.
+fn closing_brace(rest: &str) -> Option<usize> {
+    let mut open = 1;
+    rest.char_indices().find_map(|(index, letter)| {
+        match letter {
+            '{' => open += 1,
+            '}' => open -= 1,
+            _ => {}
+        }
+        (open == 0).then_some(index)
+    })
 }
 
 fn repeat(count: usize, text: &str, output: &mut Vec<u8>) -> Result<(), NotationError> {
@@ -185,6 +199,7 @@ mod tests {
         check("a↵b␍c⇥d", b"a\nb\rc\td");
         check("\\x00\\xff\\\\", b"\x00\xff\\");
         check("{3*ab}", b"ababab");
+        check("{2*{3*a}b}", b"aaabaaab");
         check("{3*X-#: v¶}", b"X-0: v\r\nX-1: v\r\nX-2: v\r\n");
         assert_eq!(expand("{random 5 1}").map(|bytes| bytes.len()), Ok(5));
         assert_eq!(expand("{random 5 1}"), expand("{random 5 1}"));

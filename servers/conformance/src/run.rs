@@ -1,7 +1,7 @@
 //! Runs a case against a server and judges what came back.
 
 use crate::case::{Case, End, Outcome, Step, Want};
-use crate::link::{BYTEWISE_MAX, Delivery, Ended, Link};
+use crate::link::{BYTEWISE_MAX, Delivery, Ended, Hold, Link};
 use crate::notation;
 use crate::response::Response;
 use std::collections::BTreeMap;
@@ -22,6 +22,8 @@ pub struct Target {
 pub struct Verdict {
     /// Why it failed; `None` where it passed.
     pub failure: Option<String>,
+    /// Which of the legal outcomes it was, by its place.
+    pub outcome: Option<usize>,
     /// Everything received, dates masked, and how the connection ended: equal on all servers.
     pub transcript: String,
 }
@@ -30,6 +32,8 @@ pub struct Verdict {
 const PROBE: &[u8] = b"GET /bytes/7 HTTP/1.1\r\nHost: x\r\n\r\n";
 /// The request in front of an input that is delivered behind another.
 const AHEAD: &[u8] = b"GET /json HTTP/1.1\r\nHost: x\r\n\r\n";
+/// Segments of a case that asks for several: what every path carries (RFC 9293 §3.7.1).
+const SEGMENT_BYTES: u32 = 536;
 /// Bytes of a transcript that are shown.
 const SHOWN_BYTES: usize = 600;
 
@@ -46,12 +50,18 @@ impl Target {
         if case.once { &Delivery::ALL[..1] } else { &Delivery::ALL }
     }
 
+    /// Has one request answered, whatever the answer.
+    pub fn warm_up(&self) {
+        // A server that does not answer fails in every case.
+        drop(self.answer("/plaintext"));
+    }
+
     /// Runs `case` in one delivery.
     pub fn run(&self, case: &Case, delivery: Delivery) -> Verdict {
         let mut play = Play { target: self, links: Vec::new(), current: 0, log: Vec::new() };
-        let failure = play.whole(case, delivery).err();
+        let outcome = play.whole(case, delivery);
         let transcript = notation::show(&play.log, usize::MAX);
-        Verdict { failure, transcript }
+        Verdict { outcome: outcome.clone().ok(), failure: outcome.err(), transcript }
     }
 
     /// The answer to a GET of `path` on a fresh connection, asked for once.
@@ -59,9 +69,9 @@ impl Target {
         if let Some(known) = self.lock().get(path) {
             return Ok(known.clone());
         }
-        let mut link = self.connect()?;
+        let mut link = self.connect(None)?;
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
-        link.send(request.into_bytes(), Delivery::Whole, false);
+        link.send(request.into_bytes(), Delivery::Whole, Hold::Nothing);
         let response = link.response(false).map_err(|why| format!("GET {path}: {why}"))?;
         self.lock().insert(path.to_owned(), response.clone());
         Ok(response)
@@ -71,8 +81,9 @@ impl Target {
         self.answers.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    fn connect(&self) -> Result<Link, String> {
-        Link::connect(self.address, self.patience).map_err(|error| format!("connecting: {error}"))
+    fn connect(&self, segment_bytes: Option<u32>) -> Result<Link, String> {
+        Link::connect_in_segments(self.address, self.patience, segment_bytes)
+            .map_err(|error| format!("connecting: {error}"))
     }
 }
 
@@ -85,24 +96,42 @@ struct Play<'t> {
 }
 
 impl Play<'_> {
-    fn whole(&mut self, case: &Case, delivery: Delivery) -> Result<(), String> {
-        self.open()?;
+    /// Plays all steps and returns which legal outcome came of them.
+    fn whole(&mut self, case: &Case, delivery: Delivery) -> Result<usize, String> {
+        self.open(case)?;
         let mut old_protocol = false;
+        let mut behind = delivery == Delivery::Behind;
         for step in &case.steps {
+            self.step(step, case, delivery, behind)?;
             if let Step::Send(bytes) = step {
                 old_protocol |= bytes.windows(10).any(|ten| ten == b"HTTP/1.0\r\n");
+                behind = false;
             }
-            self.step(step, case, delivery)?;
-        }
-        if delivery == Delivery::Behind {
-            let ahead = self.link()?.response(false)?;
-            self.same(&ahead, "/json", false)?;
         }
         self.outcome(&case.outcomes, old_protocol)
     }
 
-    fn open(&mut self) -> Result<(), String> {
-        self.links.push(Some(self.target.connect()?));
+    /// Sends an input; `behind` a valid request, whose answer is read and judged at once.
+    fn send(
+        &mut self,
+        bytes: &[u8],
+        case: &Case,
+        delivery: Delivery,
+        behind: bool,
+    ) -> Result<(), String> {
+        let hold = if case.corked { Hold::AllButLast } else { Hold::Nothing };
+        let ahead = if behind { AHEAD } else { &[] };
+        self.link()?.send([ahead, bytes].concat(), delivery, hold);
+        if behind {
+            let ahead = self.link()?.response(false)?;
+            self.same(&ahead, "/json", false)?;
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, case: &Case) -> Result<(), String> {
+        let segment_bytes = case.corked.then_some(SEGMENT_BYTES);
+        self.links.push(Some(self.target.connect(segment_bytes)?));
         self.current = self.links.len() - 1;
         Ok(())
     }
@@ -112,14 +141,18 @@ impl Play<'_> {
         link.ok_or_else(|| "the script uses a connection it has not got".to_owned())
     }
 
-    fn step(&mut self, step: &Step, case: &Case, delivery: Delivery) -> Result<(), String> {
+    fn step(
+        &mut self,
+        step: &Step,
+        case: &Case,
+        delivery: Delivery,
+        behind: bool,
+    ) -> Result<(), String> {
         match step {
-            Step::Send(bytes) => {
-                let mut input = bytes.clone();
-                if delivery == Delivery::Behind {
-                    input.splice(..0, AHEAD.iter().copied());
-                }
-                self.link()?.send(input, delivery, case.corked);
+            Step::Send(bytes) => self.send(bytes, case, delivery, behind)?,
+            Step::Finish(bytes) => {
+                self.link()?.send(bytes.clone(), Delivery::Whole, Hold::UntilFin);
+                self.link()?.shutdown();
             }
             Step::Expect(wants) => {
                 for want in wants {
@@ -133,7 +166,7 @@ impl Play<'_> {
                 let link = self.links.get_mut(self.current).and_then(Option::take);
                 link.ok_or("no connection to reset")?.reset().map_err(|error| error.to_string())?;
             }
-            Step::Open => self.open()?,
+            Step::Open => self.open(case)?,
             Step::Use(index) => self.current = *index,
         }
         Ok(())
@@ -169,6 +202,11 @@ impl Play<'_> {
         if let Some(extra) = want.lacks.iter().find(|field| response.has(field)) {
             return Err(format!("a field {extra}"));
         }
+        let held =
+            |text: &&Vec<u8>| response.masked().windows(text.len()).any(|bytes| bytes == **text);
+        if let Some(text) = want.omits.iter().find(held) {
+            return Err(format!("contains '{}'", notation::show(text, SHOWN_BYTES)));
+        }
         match &want.same_as {
             Some(path) => self.same(response, path, want.head),
             None => Ok(()),
@@ -189,8 +227,8 @@ impl Play<'_> {
         Err(format!("differs from the answer to GET {path}: '{shown}'"))
     }
 
-    /// Reads what is left and holds it against the legal outcomes.
-    fn outcome(&mut self, outcomes: &[Outcome], old_protocol: bool) -> Result<(), String> {
+    /// Reads what is left and returns which of the legal outcomes it is.
+    fn outcome(&mut self, outcomes: &[Outcome], old_protocol: bool) -> Result<usize, String> {
         let longest = outcomes.iter().map(|outcome| outcome.responses.len()).max().unwrap_or(0);
         let head = |index: usize| {
             outcomes.iter().any(|one| one.responses.get(index).is_some_and(|want| want.head))
@@ -205,7 +243,7 @@ impl Play<'_> {
             }
         }
         let mut first_failure = None;
-        let legal = outcomes.iter().find(|outcome| {
+        let legal = outcomes.iter().position(|outcome| {
             let judged = self.judge_all(&got, outcome);
             let fits = judged.is_ok();
             if first_failure.is_none() {
@@ -213,11 +251,13 @@ impl Play<'_> {
             }
             fits
         });
-        let Some(legal) = legal else { return Err(first_failure.unwrap_or_default()) };
+        let Some(place) = legal else { return Err(first_failure.unwrap_or_default()) };
+        let legal = &outcomes[place];
         if legal.end == End::Keep && got.last().is_some_and(|last| last.has("connection:close")) {
             return Err("says connection: close and should not".to_owned());
         }
-        self.ended(legal.end, old_protocol)
+        self.ended(legal.end, old_protocol)?;
+        Ok(place)
     }
 
     fn judge_all(&self, got: &[Response], outcome: &Outcome) -> Result<(), String> {
@@ -236,9 +276,12 @@ impl Play<'_> {
                 } else {
                     PROBE.to_vec()
                 };
-                self.link()?.send(probe, Delivery::Whole, false);
+                self.link()?.send(probe, Delivery::Whole, Hold::Nothing);
                 let after = self.link()?.response(false).map_err(|why| format!("then {why}"))?;
                 match (after.status, after.body.len()) {
+                    (200, 7) if !self.link()?.received().is_empty() => {
+                        Err("R12: more bytes behind the answer to a further request".to_owned())
+                    }
                     (200, 7) => Ok(()),
                     _ => Err(format!("a further request got {}", after.status)),
                 }
@@ -269,7 +312,7 @@ pub(crate) fn pause(ms: u64) {
 #[must_use]
 pub fn sent(case: &Case) -> String {
     let sends = case.steps.iter().filter_map(|step| match step {
-        Step::Send(bytes) => Some(notation::show(bytes, SHOWN_BYTES)),
+        Step::Send(bytes) | Step::Finish(bytes) => Some(notation::show(bytes, SHOWN_BYTES)),
         _ => None,
     });
     sends.collect::<Vec<_>>().join(" … ")

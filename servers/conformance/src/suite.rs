@@ -4,9 +4,10 @@ use crate::case::Case;
 use crate::exceptions::Exception;
 use crate::link::Delivery;
 use crate::run::{self, Target, Verdict};
+use crate::vitals::Process;
 use serde::{Deserialize, Serialize};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// One case in one delivery.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -38,9 +39,14 @@ pub struct Report {
     pub failed: usize,
     /// Rows that failed as the list of exceptions says.
     pub excepted: usize,
+    /// Rows whose bounds on memory and CPU time were not held against the server's process.
+    pub unmeasured: usize,
 }
 
 /// Runs all `cases` in all their deliveries, `jobs` connections at a time.
+///
+/// Cases that bound what they cost come first and one by one: beside others, or behind them in
+/// memory that the server has kept, their cost would not show. It is held against `process`.
 #[must_use]
 pub fn run_all(
     target: &Target,
@@ -48,34 +54,75 @@ pub fn run_all(
     exceptions: &[Exception],
     server: Option<&str>,
     jobs: usize,
+    process: Option<&Process>,
 ) -> Report {
     let work: Vec<(&Case, Delivery)> = cases
         .iter()
         .flat_map(|case| Target::deliveries(case).iter().map(move |way| (case, *way)))
         .collect();
+    let (alone, together): (Vec<_>, Vec<_>) =
+        work.into_iter().partition(|(case, _)| case.bounds.any());
+    let mut done: Vec<Done<'_>> = alone
+        .iter()
+        .map(|(case, way)| (*case, *way, bounded(target, case, *way, process)))
+        .collect();
     let next = AtomicUsize::new(0);
-    let done = Mutex::new(Vec::with_capacity(work.len()));
+    let beside = Mutex::new(Vec::with_capacity(together.len()));
     std::thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
             scope.spawn(|| {
-                while let Some((case, way)) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some((case, way)) = together.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let verdict = target.run(case, *way);
-                    let mut done = done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    let mut done = beside.lock().unwrap_or_else(PoisonError::into_inner);
                     done.push((*case, *way, verdict));
                 }
             });
         }
     });
-    let done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    sum_up(done, exceptions, server)
+    done.extend(beside.into_inner().unwrap_or_else(PoisonError::into_inner));
+    let mut report = sum_up(done, exceptions, server);
+    report.unmeasured = if process.is_none() { alone.len() } else { 0 };
+    report
 }
 
-fn sum_up(
-    mut done: Vec<(&Case, Delivery, Verdict)>,
-    exceptions: &[Exception],
-    server: Option<&str>,
-) -> Report {
+/// A case that was run, how, and what came of it.
+type Done<'c> = (&'c Case, Delivery, Verdict);
+
+/// Runs a case and holds its cost against its bounds.
+fn bounded(target: &Target, case: &Case, way: Delivery, process: Option<&Process>) -> Verdict {
+    let Some(process) = process else { return target.run(case, way) };
+    // What the first connection takes once and for all is not the case's cost.
+    target.warm_up();
+    match process.growth(|| target.run(case, way)) {
+        Ok((mut verdict, growth)) => {
+            verdict.failure = verdict.failure.or_else(|| growth.beyond(&case.bounds));
+            verdict
+        }
+        Err(why) => Verdict { failure: Some(why), outcome: None, transcript: String::new() },
+    }
+}
+
+/// A delivery that passes but not as the others of its case do has failed.
+fn demand_one_outcome(done: &mut [Done<'_>]) {
+    for group in done.chunk_by_mut(|left, right| left.0.name() == right.0.name()) {
+        let Some((first, outcome)) = group
+            .iter()
+            .find_map(|(_, way, verdict)| verdict.outcome.map(|outcome| (*way, outcome)))
+        else {
+            continue;
+        };
+        for (_, _, verdict) in group {
+            if verdict.failure.is_none() && verdict.outcome != Some(outcome) {
+                let name = first.name();
+                verdict.failure = Some(format!("the outcome is not the one {name}"));
+            }
+        }
+    }
+}
+
+fn sum_up(mut done: Vec<Done<'_>>, exceptions: &[Exception], server: Option<&str>) -> Report {
     done.sort_by_key(|(case, way, _)| (case.id.clone(), case.variant, way.name()));
+    demand_one_outcome(&mut done);
     let mut used = vec![false; exceptions.len()];
     let rows: Vec<Row> = done
         .into_iter()
@@ -116,6 +163,7 @@ fn sum_up(
         stale_exceptions,
         passed,
         excepted,
+        unmeasured: 0,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a server makes of a case, without judging it: which responses, and how it ends.
 
 use crate::case::{Case, Step};
-use crate::link::{Delivery, Link};
+use crate::link::{Delivery, Hold, Link};
 use crate::run::pause;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -91,7 +91,14 @@ impl Play {
         heads: &[bool],
     ) -> io::Result<()> {
         match step {
-            Step::Send(bytes) => self.link()?.send(bytes.clone(), Delivery::Whole, corked),
+            Step::Send(bytes) => {
+                let hold = if corked { Hold::AllButLast } else { Hold::Nothing };
+                self.link()?.send(bytes.clone(), Delivery::Whole, hold);
+            }
+            Step::Finish(bytes) => {
+                self.link()?.send(bytes.clone(), Delivery::Whole, Hold::UntilFin);
+                self.link()?.shutdown();
+            }
             Step::Expect(wants) => {
                 self.awaited += wants.len();
                 let awaited = self.awaited;
