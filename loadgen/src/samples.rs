@@ -41,6 +41,18 @@ impl Samples {
         self.max = self.max.max(value);
     }
 
+    /// Adds a sample `times` times.
+    #[expect(clippy::missing_panics_doc, reason = "a histogram that grows takes every value")]
+    pub fn record_n(&mut self, value: u64, times: u64) {
+        if times == 0 {
+            return;
+        }
+        self.histogram.record_n(value, times).expect("a histogram that grows takes every value");
+        self.sum += u128::from(value) * u128::from(times);
+        self.min = self.min.min(value);
+        self.max = self.max.max(value);
+    }
+
     /// Adds all samples of another.
     #[expect(clippy::missing_panics_doc, reason = "a histogram that grows takes every value")]
     pub fn merge(&mut self, other: &Self) {
@@ -128,10 +140,16 @@ impl Samples {
         for bucket in self.histogram.iter_recorded() {
             seen += bucket.count_at_value();
             if seen >= rank {
-                return self.clamp(self.histogram.highest_equivalent(bucket.value_iterated_to()));
+                return self.highest_equivalent(bucket.value_iterated_to());
             }
         }
         0
+    }
+
+    /// The largest value that the histogram cannot tell from `value`, but none above the maximum.
+    #[must_use]
+    pub fn highest_equivalent(&self, value: u64) -> u64 {
+        self.clamp(self.histogram.highest_equivalent(value))
     }
 
     /// All samples, as a histogram in the unit that was recorded.
@@ -201,6 +219,16 @@ mod tests {
         check(100, 100.0, 100);
         // round(0.99 * 1000 + 0.5) = round(990.5) = 991.
         check(1000, 99.0, 991);
+    }
+
+    #[test]
+    fn a_sample_may_be_added_several_times_at_once() {
+        let mut several = samples(&[3]);
+        several.record_n(5, 2);
+        several.record_n(9, 0);
+        let one_by_one = samples(&[3, 5, 5]);
+        assert_eq!(several.histogram(), one_by_one.histogram());
+        assert_eq!((several.sum, several.max()), (13, 5));
     }
 
     #[test]
