@@ -11,11 +11,13 @@
 
 mod chunked;
 mod head;
+mod whole;
 
 use chunked::Chunked;
 pub use head::HeadCache;
 use head::{Body, Head, Reading};
 use std::fmt;
+pub use whole::{RESPONSE_MAX_BYTES, take_apart};
 
 /// Longest head that is waited for, in bytes.
 pub const HEAD_MAX_BYTES: usize = 64 * 1024;
@@ -107,6 +109,11 @@ impl Parser {
     #[must_use]
     pub fn new(head_only: bool) -> Self {
         Self { state: State::Head, partial: Vec::new(), head_only }
+    }
+
+    /// Says whether the next requests are HEAD, so that their responses have no body.
+    pub fn expect_head_only(&mut self, head_only: bool) {
+        self.head_only = head_only;
     }
 
     /// Forgets a response that has begun: the connection is a new one.
