@@ -15,6 +15,9 @@ pub(crate) struct Spec<Id> {
     pub(crate) long: Option<&'static str>,
     /// Whether an argument must follow.
     pub(crate) takes_value: bool,
+    /// Whether it gives way to the others where its name is shortened, so that new options do not
+    /// make abbreviations ambiguous that worked without them.
+    pub(crate) yields: bool,
 }
 
 /// One thing found on the command line.
@@ -96,7 +99,9 @@ impl<Id: Copy> Scan<'_, Id> {
         if let Some((spec, _)) = starting.iter().find(|(_, long)| *long == name) {
             return Ok(**spec);
         }
-        match starting.as_slice() {
+        let firm: Vec<_> = starting.iter().filter(|(spec, _)| !spec.yields).copied().collect();
+        let meant = if firm.is_empty() { starting } else { firm };
+        match meant.as_slice() {
             [(spec, _)] => Ok(**spec),
             [] => Err(format!("{program}: unrecognized option '--{name}'")),
             several => {
@@ -136,12 +141,19 @@ impl<Id: Copy> Scan<'_, Id> {
 mod tests {
     use super::*;
 
-    const SPECS: [Spec<char>; 5] = [
-        Spec { id: 'c', short: Some('c'), long: Some("connections"), takes_value: true },
-        Spec { id: 't', short: Some('t'), long: Some("threads"), takes_value: true },
-        Spec { id: 'T', short: Some('T'), long: Some("timeout"), takes_value: true },
-        Spec { id: 'L', short: Some('L'), long: Some("latency"), takes_value: false },
-        Spec { id: 'p', short: None, long: Some("pin"), takes_value: true },
+    const fn spec(id: char, long: &'static str, takes_value: bool, yields: bool) -> Spec<char> {
+        let short = if yields { None } else { Some(id) };
+        Spec { id, short, long: Some(long), takes_value, yields }
+    }
+
+    const SPECS: [Spec<char>; 7] = [
+        spec('c', "connections", true, false),
+        spec('t', "threads", true, false),
+        spec('T', "timeout", true, false),
+        spec('L', "latency", false, false),
+        spec('p', "pin", true, true),
+        spec('P', "pin-cpus", false, true),
+        spec('l', "layout", false, true),
     ];
 
     fn check(words: &str, expect: &str, error: Option<&str>) {
@@ -168,6 +180,7 @@ mod tests {
         check("--connections=5", "c=5", None);
         check("--conn 5 --lat", "c=5 L=", None);
         check("--pin 0,1", "p=0,1", None);
+        check("--pin-c --la --l --lay", "P= L= L= l=", None);
         check("-c -t", "c=-t", None);
         check("url -- -c 5", "url -c 5", None);
         check("- url", "- url", None);
@@ -186,6 +199,11 @@ mod tests {
             "--t 3",
             "",
             Some("prog: option '--t' is ambiguous; possibilities: '--threads' '--timeout'"),
+        );
+        check(
+            "--p 3",
+            "",
+            Some("prog: option '--p' is ambiguous; possibilities: '--pin' '--pin-cpus'"),
         );
     }
 }

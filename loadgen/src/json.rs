@@ -1,10 +1,11 @@
 //! The report that `--json` writes: every figure in a unit named by its key, and all samples.
 
 use crate::options::Options;
-use crate::plan::Window;
+use crate::outcome::Outcome;
+use crate::plan::{HungRule, Schedule, Window};
 use crate::samples::Samples;
-use crate::worker::Outcome;
-use record::{HistogramError, Latency, LoadErrors, LoadReport, LoadSetup};
+use crate::transport::{Endpoint, strerror};
+use record::{ErrnoCount, HistogramError, Latency, LoadClient, LoadErrors, LoadReport, LoadSetup};
 
 /// Percentiles with their keys.
 const PERCENTILES: [(&str, f64); 6] = [
@@ -16,6 +17,17 @@ const PERCENTILES: [(&str, f64); 6] = [
     ("p99_99", 99.99),
 ];
 
+/// What a run was, beside its options.
+#[derive(Clone, Debug)]
+pub struct Setting<'a> {
+    /// When it was measured.
+    pub window: &'a Window,
+    /// Where its connections led, in turn.
+    pub endpoints: &'a [Endpoint],
+    /// Requests in a batch.
+    pub depth: usize,
+}
+
 /// Puts the report of a run together.
 ///
 /// # Errors
@@ -23,20 +35,24 @@ const PERCENTILES: [(&str, f64); 6] = [
 #[expect(clippy::cast_precision_loss, reason = "figures of a report have 53 bits")]
 pub fn report(
     options: &Options,
-    window: &Window,
+    setting: &Setting<'_>,
     outcome: &Outcome,
+    client: LoadClient,
 ) -> Result<LoadReport, HistogramError> {
     let counts = &outcome.counts;
     let duration_s = outcome.duration_s();
     let rate = if duration_s > 0.0 { counts.requests as f64 / duration_s } else { 0.0 };
     Ok(LoadReport {
         schema: LoadReport::SCHEMA,
-        setup: setup(options),
+        setup: setup(options, setting),
         duration_s,
         requests: counts.requests,
         read_bytes: counts.read_bytes,
         throughput_rps: rate,
         latency: latency(&outcome.latency)?,
+        service: outcome.service.as_ref().map(latency).transpose()?,
+        lateness: outcome.lateness.as_ref().map(latency).transpose()?,
+        censored: counts.censored(),
         errors: LoadErrors {
             connect: counts.connect,
             read: counts.read,
@@ -44,7 +60,18 @@ pub fn report(
             timeout: counts.timeout,
             status: counts.status,
             framing: counts.framing,
+            hung: counts.hung,
         },
+        errors_by_errno: outcome
+            .errnos
+            .iter()
+            .map(|((failure, errno), count)| ErrnoCount {
+                during: failure.to_string(),
+                errno: *errno,
+                text: strerror(*errno),
+                count: *count,
+            })
+            .collect(),
         status: (0_u16..)
             .zip(&outcome.statuses)
             .filter(|(_, count)| **count > 0)
@@ -52,23 +79,40 @@ pub fn report(
             .collect(),
         sent: counts.sent,
         in_flight: counts.in_flight,
+        unsent: counts.unsent,
         reopened: counts.reopened,
-        interval_s: window.series_ns as f64 / 1e9,
+        interval_s: setting.window.series_ns as f64 / 1e9,
         interval_requests: outcome.series.clone(),
-        cpu_s: outcome.cpu_ns as f64 / 1e9,
+        cpu_s: outcome.cpu_ns() as f64 / 1e9,
+        client: Some(client),
     })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "seconds asked for have 53 bits")]
-fn setup(options: &Options) -> LoadSetup {
+fn setup(options: &Options, setting: &Setting<'_>) -> LoadSetup {
+    let plan = &options.plan;
+    let (rate_rps, arrival, seed) = match plan.schedule {
+        Schedule::Closed => (None, None, None),
+        Schedule::Open { rate_rps, arrival, seed } => {
+            (Some(rate_rps), Some(arrival.to_string()), Some(seed))
+        }
+    };
     LoadSetup {
         url: options.url_text.clone(),
-        connections: (options.plan.connections * options.threads) as u64,
+        connections: (plan.connections * options.threads) as u64,
         threads: options.threads as u64,
         duration_s: options.duration_s as f64,
-        warmup_s: options.plan.warmup.as_secs_f64(),
-        transport: options.plan.transport.to_string(),
-        schedule: options.plan.schedule.to_string(),
+        warmup_s: plan.warmup.as_secs_f64(),
+        transport: plan.transport.to_string(),
+        schedule: plan.schedule.to_string(),
+        rate_rps,
+        arrival,
+        seed,
+        spin: Some(plan.spin.to_string()),
+        timeout_s: Some(plan.timeout.as_secs_f64()),
+        ends_hung: plan.hung == HungRule::End,
+        pipeline: Some(setting.depth as u64),
+        endpoints: setting.endpoints.iter().map(Endpoint::to_string).collect(),
         cpus: options.pin.clone(),
     }
 }

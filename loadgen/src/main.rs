@@ -46,7 +46,12 @@ fn command() -> io::Result<ExitCode> {
         complain(warning);
     }
     Ok(match run::run(&options, &mut out) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(limit) => {
+            if let Some(sentence) = limit {
+                complain(&sentence);
+            }
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             complain(&error.message);
             ExitCode::from(error.exit_code)

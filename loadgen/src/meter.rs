@@ -1,9 +1,10 @@
 //! When the measurement begins, and what is sampled at fixed times while it lasts.
 
+use crate::outcome::{Outcome, ThreadUse};
 use crate::plan::{RATE_INTERVAL_NS, Window};
 use crate::samples::Samples;
 use crate::transport::sys;
-use crate::worker::{Counts, Outcome};
+use crate::worker::Tally;
 
 /// Digits kept of a rate, and the rate up to which they cost no allocation.
 const RATE_DIGITS: u8 = 4;
@@ -116,22 +117,24 @@ impl Meter {
     }
 
     /// Ends the measurement.
-    pub(crate) fn finish(
-        mut self,
-        now_ns: u64,
-        counts: Counts,
-        statuses: Vec<u64>,
-        latency: Samples,
-    ) -> Outcome {
-        self.extend_series(now_ns, counts.requests);
+    pub(crate) fn finish(mut self, now_ns: u64, tally: Tally) -> Outcome {
+        self.extend_series(now_ns, tally.counts.requests);
+        let began_ns = self.began_ns.unwrap_or(now_ns);
+        let cpu_ns = sys::thread_cpu_ns() - self.cpu_began_ns;
         Outcome {
-            counts,
-            statuses,
-            latency,
+            counts: tally.counts,
+            statuses: tally.statuses,
+            latency: tally.latency,
+            service: tally.service,
+            lateness: tally.lateness,
             rates: self.rates,
             series: self.series,
-            cpu_ns: sys::thread_cpu_ns() - self.cpu_began_ns,
-            began_ns: self.began_ns.unwrap_or(now_ns),
+            errnos: tally.errnos,
+            gap: tally.gap,
+            in_flight_ns: tally.in_flight_ns,
+            threads: vec![ThreadUse { cpu_ns, wall_ns: now_ns - began_ns }],
+            wrk: tally.wrk,
+            began_ns,
             ended_ns: now_ns,
         }
     }

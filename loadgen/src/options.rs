@@ -4,10 +4,12 @@
 //! wrk ignores where there is none, and so do we.
 
 use crate::getopt::{self, Item, Spec};
-use crate::plan::{Plan, Schedule, StopRule, TransportKind};
+use crate::plan::{Arrival, HungRule, Plan, Schedule, Spin};
 use crate::request::{FieldError, Fields};
+use crate::transport::Endpoint;
 use crate::units::{parse_metric, parse_time_s};
 use crate::url::{Url, UrlError};
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,12 +33,33 @@ pub struct Options {
     pub latency: bool,
     /// Header fields.
     pub fields: Fields,
+    /// Whether to print the latencies from the send as well, as wrk2 does.
+    pub u_latency: bool,
+    /// Whose layout the results have.
+    pub layout: Layout,
+    /// Whether to print what the generator says about itself.
+    pub check: bool,
+    /// Where connections lead, in turn, instead of to the URL's host.
+    pub connect: Vec<Endpoint>,
     /// CPUs that the threads are pinned to in turn; empty where they are not pinned.
     pub pin: Vec<usize>,
+    /// Whether the threads are pinned in turn to all CPUs that this process may use.
+    pub pin_allowed: bool,
     /// Where the JSON report goes.
     pub json: Option<PathBuf>,
     /// What was ignored, each in a sentence.
     pub warnings: Vec<String>,
+}
+
+/// Whose layout the results have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// wrk's.
+    Wrk,
+    /// wrk2's, which differs in the latency distribution: where a rate is given.
+    Wrk2,
+    /// twrk's: where one of the options is given that only twrk has.
+    Twrk,
 }
 
 /// Why there is nothing to do. The exit code is 1.
@@ -83,14 +106,31 @@ enum Id {
     Pin,
     Json,
     Warmup,
+    Rate,
+    ULatency,
+    BatchLatency,
+    PinCpus,
+    DelayStats,
+    Arrival,
+    Seed,
+    Spin,
+    EndHung,
+    Connect,
+    Check,
 }
 
 const fn spec(id: Id, short: Option<char>, long: Option<&'static str>, value: bool) -> Spec<Id> {
-    Spec { id, short, long, takes_value: value }
+    Spec { id, short, long, takes_value: value, yields: false }
 }
 
-/// In wrk's order, which is the order in which ambiguous options are listed; ours follow.
-const SPECS: [Spec<Id>; 14] = [
+/// An option that wrk does not have.
+const fn beyond(id: Id, short: Option<char>, long: &'static str, value: bool) -> Spec<Id> {
+    Spec { id, short, long: Some(long), takes_value: value, yields: true }
+}
+
+/// In wrk's order, which is the order in which ambiguous options are listed; then those of wrk2, of
+/// twrk and our own.
+const SPECS: [Spec<Id>; 25] = [
     spec(Id::Connections, Some('c'), Some("connections"), true),
     spec(Id::Duration, Some('d'), Some("duration"), true),
     spec(Id::Threads, Some('t'), Some("threads"), true),
@@ -102,9 +142,20 @@ const SPECS: [Spec<Id>; 14] = [
     spec(Id::Version, Some('v'), Some("version"), false),
     spec(Id::Help, Some('?'), None, false),
     spec(Id::UsageOnly, Some('r'), None, false),
-    spec(Id::Pin, None, Some("pin"), true),
-    spec(Id::Json, None, Some("json"), true),
-    spec(Id::Warmup, None, Some("warmup"), true),
+    beyond(Id::Rate, Some('R'), "rate", true),
+    beyond(Id::ULatency, Some('U'), "u_latency", false),
+    beyond(Id::BatchLatency, Some('B'), "batch_latency", false),
+    beyond(Id::PinCpus, Some('P'), "pin-cpus", false),
+    beyond(Id::DelayStats, Some('D'), "delay-stats", true),
+    beyond(Id::Pin, None, "pin", true),
+    beyond(Id::Json, None, "json", true),
+    beyond(Id::Warmup, None, "warmup", true),
+    beyond(Id::Arrival, None, "arrival", true),
+    beyond(Id::Seed, None, "seed", true),
+    beyond(Id::Spin, None, "spin", true),
+    beyond(Id::EndHung, None, "end-hung", false),
+    beyond(Id::Connect, None, "connect", true),
+    beyond(Id::Check, None, "check", false),
 ];
 
 /// wrk's usage, each line padded as wrk pads it.
@@ -128,11 +179,27 @@ pub fn usage_text(usage: Usage) -> String {
     ];
     let own = [
         "",
-        "  Beyond wrk:",
+        "  As in wrk2 and twrk:",
+        "    -R, --rate        <N>  Requests per second, each at its time (open loop)",
+        "    -U, --u_latency        Print latency from the send as well (implies -L)",
+        "    -B, --batch_latency    One latency for a pipelined batch, not one a response",
+        "    -P, --pin-cpus         Pin threads to the allowed CPUs in turn",
+        "    -D, --delay-stats <T>  Load before the measurement begins; as --warmup",
+        "",
+        "  Beyond them:",
+        "        --arrival     <A>  Gaps between requests of -R: fixed, poisson (fixed)",
+        "        --seed        <N>  What random gaps are drawn from (1)",
+        "        --spin        <S>  Wait for the next request by spinning: near (spin for",
+        "                           the last 250us), always, never (near)",
+        "        --end-hung         Give a request up at the timeout, reopen its connection",
+        "        --connect     <L>  Connect to these in turn, not to the URL's host:",
+        "                           ADDRESS:PORT or a path of a Unix socket, with commas",
+        "        --check            Print what the client was late for, waited for and used",
         "        --pin         <L>  Pin threads to these CPUs in turn (0,2-3)",
         "        --json        <F>  Write a report with every latency to a file",
         "        --warmup      <T>  Load before the measurement begins (2s, 500ms)",
         "",
+        "  URLs: http://HOST:PORT/PATH or http+unix://%2Frun%2Fserver.sock/PATH",
         "  Defaults: 10 connections, 2 threads, 10s, timeout 2s. Scripts (-s) cannot be run yet.",
     ];
     let mut lines: Vec<String> = Vec::new();
@@ -190,10 +257,21 @@ struct Draft {
     threads: u64,
     duration_s: u64,
     timeout_s: u64,
+    rate_rps: Option<u64>,
+    arrival: Arrival,
+    seed: u64,
+    spin: Spin,
+    hung: HungRule,
+    batch_latency: bool,
     warmup: Duration,
     latency: bool,
+    u_latency: bool,
+    is_twrk: bool,
+    check: bool,
     fields: Fields,
+    connect: Vec<Endpoint>,
     pin: Vec<usize>,
+    pin_allowed: bool,
     json: Option<PathBuf>,
     warnings: Vec<String>,
     operands: Vec<String>,
@@ -206,10 +284,21 @@ impl Default for Draft {
             threads: 2,
             duration_s: 10,
             timeout_s: 2,
+            rate_rps: None,
+            arrival: Arrival::Fixed,
+            seed: 1,
+            spin: Spin::Near,
+            hung: HungRule::Wait,
+            batch_latency: false,
             warmup: Duration::ZERO,
             latency: false,
+            u_latency: false,
+            is_twrk: false,
+            check: false,
             fields: Fields::default(),
+            connect: Vec::new(),
             pin: Vec::new(),
+            pin_allowed: false,
             json: None,
             warnings: Vec::new(),
             operands: Vec::new(),
@@ -218,31 +307,20 @@ impl Default for Draft {
 }
 
 impl Draft {
+    /// Takes an option of wrk's, or leaves it to [`Draft::take_beyond`].
     fn take(&mut self, program: &str, id: Id, value: String) -> Result<(), Refusal> {
-        let metric = |name: &str| {
-            parse_metric(&value).ok_or_else(|| {
-                refuse(format!("{program}: {name} {value}: a whole number, such as 400 or 1k"))
-            })
-        };
         let time = |name: &str| {
             parse_time_s(&value).ok_or_else(|| {
                 refuse(format!("{program}: {name} {value}: whole seconds, such as 10s, 2m or 1h"))
             })
         };
         match id {
-            Id::Connections => self.connections = metric("--connections")?,
-            Id::Threads => self.threads = metric("--threads")?,
+            Id::Connections => self.connections = metric(program, "--connections", &value)?,
+            Id::Threads => self.threads = metric(program, "--threads", &value)?,
             Id::Duration => self.duration_s = time("--duration")?,
             Id::Timeout => self.timeout_s = time("--timeout")?,
             Id::Header => self.add_field(program, &value)?,
             Id::Latency => self.latency = true,
-            Id::Pin => self.pin = parse_cpus(&value).map_err(|why| refuse_own(program, &why))?,
-            Id::Json => self.json = Some(PathBuf::from(value)),
-            Id::Warmup => {
-                self.warmup = parse_warmup(&value).ok_or_else(|| {
-                    refuse_own(program, &format!("--warmup {value}: a time, such as 2s or 500ms"))
-                })?;
-            }
             Id::Script => {
                 let why = "-s: this version cannot run scripts; without -s it sends GET requests";
                 return Err(refuse_own(program, why));
@@ -251,6 +329,49 @@ impl Draft {
             Id::UsageOnly | Id::Version => {
                 return Err(Refusal { message: None, usage: Usage::Wrk });
             }
+            beyond => return self.take_beyond(program, beyond, value),
+        }
+        Ok(())
+    }
+
+    /// Takes an option that wrk does not have.
+    fn take_beyond(&mut self, program: &str, id: Id, value: String) -> Result<(), Refusal> {
+        let own = |why: String| refuse_own(program, &why);
+        match id {
+            Id::Rate => {
+                let rate_rps = metric(program, "--rate", &value)?;
+                if rate_rps == 0 {
+                    return Err(own("--rate 0: at least one request per second".to_owned()));
+                }
+                self.rate_rps = Some(rate_rps);
+            }
+            Id::ULatency => (self.latency, self.u_latency) = (true, true),
+            Id::BatchLatency => self.batch_latency = true,
+            Id::PinCpus => (self.pin_allowed, self.is_twrk) = (true, true),
+            Id::DelayStats => {
+                self.warmup = parse_warmup("--delay-stats", &value).map_err(own)?;
+                self.is_twrk = true;
+            }
+            Id::Warmup => self.warmup = parse_warmup("--warmup", &value).map_err(own)?,
+            Id::Pin => self.pin = parse_cpus(&value).map_err(own)?,
+            Id::Json => self.json = Some(PathBuf::from(value)),
+            Id::Arrival => {
+                let all = [Arrival::Fixed, Arrival::Poisson];
+                self.arrival = choose("--arrival", &value, all).map_err(own)?;
+            }
+            Id::Seed => {
+                self.seed = value.parse().map_err(|_| {
+                    own(format!("--seed {value}: a whole number below 2^64, such as 1"))
+                })?;
+            }
+            Id::Spin => {
+                let all = [Spin::Near, Spin::Always, Spin::Never];
+                self.spin = choose("--spin", &value, all).map_err(own)?;
+            }
+            Id::EndHung => self.hung = HungRule::End,
+            Id::Connect => self.connect = parse_endpoints(&value).map_err(own)?,
+            Id::Check => self.check = true,
+            wrks => unreachable!("{wrks:?} is taken before"),
         }
         Ok(())
     }
@@ -284,9 +405,10 @@ impl Draft {
             UrlError::Https => {
                 refuse_own(program, "https:// needs TLS, which this version lacks: use http://")
             }
-            UrlError::Scheme => {
-                refuse_own(program, &format!("{url_text}: the scheme must be http://"))
-            }
+            UrlError::Scheme => refuse_own(
+                program,
+                &format!("{url_text}: the scheme must be http:// or http+unix://"),
+            ),
         })?;
         if self.connections < self.threads {
             return Err(refuse("number of connections must be >= threads".to_owned()));
@@ -295,28 +417,75 @@ impl Draft {
             usize::try_from(number).map_err(|error| refuse_own(program, &error.to_string()))
         };
         let (threads, connections) = (count(self.threads)?, count(self.connections)?);
-        let plan = Plan {
-            schedule: Schedule::Closed,
-            transport: TransportKind::Epoll,
-            stop: StopRule::After(Duration::from_secs(self.duration_s)),
-            warmup: self.warmup,
-            timeout: Duration::from_secs(self.timeout_s),
-            connections: connections / threads,
-        };
         Ok(Options {
             url_text,
             url,
             threads,
             connections,
-            plan,
+            plan: self.plan(connections / threads),
             duration_s: self.duration_s,
             latency: self.latency,
+            u_latency: self.u_latency,
+            layout: match self.rate_rps {
+                Some(_) => Layout::Wrk2,
+                None if self.is_twrk => Layout::Twrk,
+                None => Layout::Wrk,
+            },
+            check: self.check,
             fields: self.fields,
+            connect: self.connect,
             pin: self.pin,
+            pin_allowed: self.pin_allowed,
             json: self.json,
             warnings: self.warnings,
         })
     }
+
+    fn plan(&self, connections: usize) -> Plan {
+        let schedule = self.rate_rps.map_or(Schedule::Closed, |rate_rps| Schedule::Open {
+            rate_rps,
+            arrival: self.arrival,
+            seed: self.seed,
+        });
+        Plan {
+            schedule,
+            warmup: self.warmup,
+            timeout: Duration::from_secs(self.timeout_s),
+            hung: self.hung,
+            spin: self.spin,
+            batch_latency: self.batch_latency,
+            ..Plan::closed(connections, Duration::from_secs(self.duration_s))
+        }
+    }
+}
+
+/// Reads a count as wrk does.
+fn metric(program: &str, name: &str, value: &str) -> Result<u64, Refusal> {
+    parse_metric(value).ok_or_else(|| {
+        refuse(format!("{program}: {name} {value}: a whole number, such as 400 or 1k"))
+    })
+}
+
+/// The one of `all` that is written as `value`.
+fn choose<T: Display, const N: usize>(name: &str, value: &str, all: [T; N]) -> Result<T, String> {
+    let names = all.iter().map(T::to_string).collect::<Vec<_>>().join(", ");
+    all.into_iter()
+        .find(|one| one.to_string() == value)
+        .ok_or_else(|| format!("{name} {value}: one of {names}"))
+}
+
+/// Reads the endpoints of `--connect`.
+fn parse_endpoints(text: &str) -> Result<Vec<Endpoint>, String> {
+    let endpoint = |part: &str| match part.strip_prefix('/') {
+        Some(_) => Ok(Endpoint::Unix(PathBuf::from(part))),
+        None => part.parse().map(Endpoint::Tcp).map_err(|_| {
+            format!(
+                "--connect {text}: '{part}' is neither ADDRESS:PORT, such as 127.0.0.1:8080 or \
+                 [::1]:8080, nor the path of a Unix socket, which begins with /"
+            )
+        }),
+    };
+    text.split(',').map(endpoint).collect()
 }
 
 /// A mistake that wrk does not know: a sentence is worth more than its usage.
@@ -325,14 +494,15 @@ fn refuse_own(program: &str, why: &str) -> Refusal {
 }
 
 /// A time of `--warmup`: as wrk's, or in milliseconds.
-fn parse_warmup(text: &str) -> Option<Duration> {
-    match text.strip_suffix("ms") {
+fn parse_warmup(name: &str, text: &str) -> Result<Duration, String> {
+    let time = match text.strip_suffix("ms") {
         Some(digits) if digits.bytes().all(|digit| digit.is_ascii_digit()) => {
             digits.parse().ok().map(Duration::from_millis)
         }
         Some(_) => None,
         None => parse_time_s(text).map(Duration::from_secs),
-    }
+    };
+    time.ok_or_else(|| format!("{name} {text}: a time, such as 2s or 500ms"))
 }
 
 /// Highest CPU number there can be: the width of the kernel's `cpu_set_t`.

@@ -6,14 +6,58 @@
 use std::fmt;
 use std::time::Duration;
 
-/// When a connection sends its next request.
+/// When requests are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Schedule {
-    /// As soon as it has the answer to the one before. The latency of such a load says how long
-    /// the service took, not how long a user would have waited: requests that a stall held back
-    /// were never due.
+    /// As soon as a connection has the answer to the one before. The latency of such a load says
+    /// how long the service took, not how long a user would have waited: requests that a stall held
+    /// back were never due.
     Closed,
+    /// When its time has come, whatever became of those before. A request whose time comes while
+    /// every connection is busy waits for one, and that wait is part of its latency.
+    Open {
+        /// Requests per second of all threads together, at least 1.
+        rate_rps: u64,
+        /// How far apart they are.
+        arrival: Arrival,
+        /// What the gaps are drawn from, where they are random.
+        seed: u64,
+    },
 }
+
+/// The gaps between the requests of an open loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// All the same.
+    Fixed,
+    /// Exponential, which makes the arrivals a Poisson process: users who know nothing of each
+    /// other.
+    Poisson,
+}
+
+/// What becomes of a request that is not answered within the time-out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HungRule {
+    /// It is waited for to the end of the run, as wrk does.
+    Wait,
+    /// It is given up, and its connection opened again.
+    End,
+}
+
+/// How a thread waits for the time of its next request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spin {
+    /// It sleeps until [`SPIN_NS`] before, then polls.
+    Near,
+    /// It never sleeps.
+    Always,
+    /// It sleeps until the kernel's timer wakes it.
+    Never,
+}
+
+/// How long before a request is due a thread stops sleeping under [`Spin::Near`]: more than it
+/// takes to wake an idle core, which is 100 µs and more on a virtual machine.
+pub const SPIN_NS: u64 = 250_000;
 
 /// How bytes reach the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,15 +86,94 @@ pub struct Plan {
     pub warmup: Duration,
     /// Latency above which a response counts as late.
     pub timeout: Duration,
+    /// What becomes of a request that is not answered until then.
+    pub hung: HungRule,
+    /// How the time of the next request is waited for.
+    pub spin: Spin,
+    /// Whether a pipelined batch gives one latency, that of its last response, instead of one for
+    /// each response.
+    pub batch_latency: bool,
+    /// Whether the figures that wrk gives to a script's `done()` are kept beside.
+    pub wrk_figures: bool,
     /// Connections of one thread.
     pub connections: usize,
+}
+
+impl Plan {
+    /// A closed loop over epoll with wrk's defaults, for so long, over `connections` a thread.
+    #[must_use]
+    pub fn closed(connections: usize, duration: Duration) -> Self {
+        Self {
+            schedule: Schedule::Closed,
+            transport: TransportKind::Epoll,
+            stop: StopRule::After(duration),
+            warmup: Duration::ZERO,
+            timeout: Duration::from_secs(2),
+            hung: HungRule::Wait,
+            spin: Spin::Near,
+            batch_latency: false,
+            wrk_figures: false,
+            connections,
+        }
+    }
+
+    /// How long after its start a thread sends nothing, so that the connections are open when the
+    /// first request of an open loop is due. A closed loop waits for nothing.
+    #[must_use]
+    pub fn settle(&self) -> Duration {
+        match self.schedule {
+            Schedule::Closed => Duration::ZERO,
+            Schedule::Open { .. } => {
+                let connections = u32::try_from(self.connections).unwrap_or(u32::MAX);
+                SETTLE.saturating_add(SETTLE_PER_CONNECTION.saturating_mul(connections))
+            }
+        }
+    }
+}
+
+/// What [`Plan::settle`] adds up.
+const SETTLE: Duration = Duration::from_millis(100);
+const SETTLE_PER_CONNECTION: Duration = Duration::from_micros(100);
+
+/// Which of the threads of a run one is: the load is shared out by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Which one, from 0.
+    pub index: usize,
+    /// How many there are, at least 1.
+    pub threads: usize,
+}
+
+impl Share {
+    /// The only thread.
+    pub const WHOLE: Self = Self { index: 0, threads: 1 };
 }
 
 impl fmt::Display for Schedule {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed => formatter.write_str("closed"),
+            Self::Open { .. } => formatter.write_str("open"),
         }
+    }
+}
+
+impl fmt::Display for Arrival {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Fixed => "fixed",
+            Self::Poisson => "poisson",
+        })
+    }
+}
+
+impl fmt::Display for Spin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Near => "near",
+            Self::Always => "always",
+            Self::Never => "never",
+        })
     }
 }
 
@@ -65,6 +188,8 @@ impl fmt::Display for TransportKind {
 /// The instants of a run, on the transport's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
+    /// The first request of an open loop is due.
+    pub load_ns: u64,
     /// The measurement begins: the warm-up is over.
     pub measure_ns: u64,
     /// The measurement ends.
@@ -89,8 +214,10 @@ impl Window {
         let StopRule::After(duration) = plan.stop;
         let duration_ns = nanos(duration);
         let rates = duration_ns.div_ceil(RATE_INTERVAL_NS);
-        let measure_ns = start_ns.saturating_add(nanos(plan.warmup));
+        let load_ns = start_ns.saturating_add(nanos(plan.settle()));
+        let measure_ns = load_ns.saturating_add(nanos(plan.warmup));
         Self {
+            load_ns,
             measure_ns,
             end_ns: measure_ns.saturating_add(duration_ns),
             series_ns: RATE_INTERVAL_NS * rates.div_ceil(SERIES_MAX).max(1),
@@ -119,17 +246,8 @@ mod tests {
     #[test]
     fn windows_follow_warmup_and_duration_and_their_series_is_bounded() {
         let window = |seconds: u64| {
-            Window::new(
-                7,
-                &Plan {
-                    schedule: Schedule::Closed,
-                    transport: TransportKind::Epoll,
-                    stop: StopRule::After(Duration::from_secs(seconds)),
-                    warmup: Duration::from_secs(1),
-                    timeout: Duration::from_secs(2),
-                    connections: 1,
-                },
-            )
+            let plan = Plan::closed(1, Duration::from_secs(seconds));
+            Window::new(7, &Plan { warmup: Duration::from_secs(1), ..plan })
         };
         let short = window(2);
         assert_eq!((short.measure_ns, short.end_ns), (1_000_000_007, 3_000_000_007));
@@ -138,5 +256,14 @@ mod tests {
         assert_eq!((hour.series_ns, hour.series_len()), (RATE_INTERVAL_NS, 36_000));
         let day = window(86_400);
         assert_eq!((day.series_ns, day.series_len()), (24 * RATE_INTERVAL_NS, 36_000));
+    }
+
+    #[test]
+    fn an_open_loop_begins_when_its_connections_had_time_to_open() {
+        let schedule = Schedule::Open { rate_rps: 1, arrival: Arrival::Fixed, seed: 1 };
+        let plan = Plan { schedule, ..Plan::closed(50, Duration::from_secs(1)) };
+        let window = Window::new(7, &plan);
+        assert_eq!((window.load_ns, window.measure_ns), (105_000_007, 105_000_007));
+        assert_eq!(window.end_ns, 1_105_000_007);
     }
 }

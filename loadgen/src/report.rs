@@ -6,13 +6,20 @@
 //! included, and nothing is added. Malformed responses, which wrk counts as read errors, are part
 //! of `read` here too. Percentiles have the resolution of the histogram instead of 1 µs.
 
+mod check;
+mod wrk2;
+
+pub use check::check;
+
+use crate::options::{Layout, Options};
+use crate::outcome::Outcome;
 use crate::samples::Samples;
 use crate::units::{format_binary, format_metric, format_time_s, format_time_us};
-use crate::worker::Outcome;
 use std::fmt::Write;
 
-/// Percentiles of the latency distribution.
-const PERCENTILES: [f64; 4] = [50.0, 75.0, 90.0, 99.0];
+/// Percentiles of wrk's latency distribution, with no decimals, and of twrk's, with two.
+const WRK_PERCENTILES: [f64; 4] = [50.0, 75.0, 90.0, 99.0];
+const TWRK_PERCENTILES: [f64; 4] = [50.0, 90.0, 99.0, 99.99];
 
 /// One row of the thread statistics.
 #[derive(Clone, Copy, Debug)]
@@ -20,17 +27,19 @@ struct Row {
     mean: f64,
     stdev: f64,
     max: f64,
+    min: f64,
     /// Percentage of samples within one standard deviation; `None` where there are no samples.
     within_stdev_percent: Option<f64>,
 }
 
 /// All figures of a report.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Figures {
+    layout: Layout,
     latency_us: Row,
     rate_rps: Row,
-    /// At [`PERCENTILES`], if they were asked for.
-    percentiles_us: Option<[f64; PERCENTILES.len()]>,
+    /// The latency distribution, if it was asked for.
+    distribution: Vec<String>,
     requests: u64,
     read_bytes: u64,
     duration_us: f64,
@@ -49,24 +58,49 @@ pub fn title(duration_s: u64, url: &str, threads: usize, connections: usize) -> 
     format!("Running {duration} test @ {url}\n  {threads} threads and {connections} connections\n")
 }
 
-/// What is printed when it has ended. `latency` adds the distribution.
+/// What is printed when it has ended.
 #[must_use]
-pub fn results(outcome: &Outcome, latency: bool) -> String {
+pub fn results(outcome: &Outcome, options: &Options) -> String {
     let counts = &outcome.counts;
-    let percentile_us = |percent| micros(outcome.latency.percentile(percent));
     text(&Figures {
+        layout: options.layout,
         latency_us: row(&outcome.latency, 1000.0),
         rate_rps: row(&outcome.rates, 1.0),
-        percentiles_us: latency.then(|| PERCENTILES.map(percentile_us)),
+        distribution: if options.latency { distribution(outcome, options) } else { Vec::new() },
         requests: counts.requests,
         read_bytes: counts.read_bytes,
         duration_us: outcome.duration_s() * 1e6,
         connect: counts.connect,
         read: counts.read + counts.framing,
         write: counts.write,
-        timeout: counts.timeout,
+        timeout: counts.timeout + counts.hung,
         status: counts.status,
     })
+}
+
+fn distribution(outcome: &Outcome, options: &Options) -> Vec<String> {
+    let of = |percentiles: [f64; 4], decimals: usize| {
+        let value = |percent: f64| micros(outcome.latency.percentile(percent));
+        let rows = percentiles.map(|percent| percentile(percent, decimals, value(percent)));
+        std::iter::once("  Latency Distribution".to_owned()).chain(rows).collect()
+    };
+    match options.layout {
+        Layout::Wrk => of(WRK_PERCENTILES, 0),
+        Layout::Twrk => of(TWRK_PERCENTILES, 2),
+        Layout::Wrk2 => {
+            let mut lines = wrk2::spectrum(wrk2::RECORDED, &outcome.latency);
+            if let Some(service) = outcome.service.as_ref().filter(|_| options.u_latency) {
+                lines.push(String::new());
+                lines.extend(wrk2::spectrum(wrk2::UNCORRECTED, service));
+            }
+            lines
+        }
+    }
+}
+
+/// One row of a latency distribution.
+fn percentile(percent: f64, decimals: usize, value_us: f64) -> String {
+    format!("{percent:>7.decimals$}%{}", padded(&format_time_us(value_us), 10))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "printed with two decimals")]
@@ -80,23 +114,27 @@ fn row(samples: &Samples, divisor: f64) -> Row {
         mean: samples.mean() / divisor,
         stdev: samples.stdev() / divisor,
         max: samples.max() as f64 / divisor,
+        min: samples.min() as f64 / divisor,
         within_stdev_percent: samples.within_stdev_percent(),
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "printed with two decimals")]
 fn text(figures: &Figures) -> String {
+    let head = match figures.layout {
+        Layout::Wrk | Layout::Wrk2 => {
+            format!("{:>6}{:>11}{:>8}{:>12}", "Avg", "Stdev", "Max", "+/- Stdev")
+        }
+        Layout::Twrk => {
+            format!("{:>6}{:>10}{:>10}{:>10}{:>12}", "Avg", "Stdev", "Max", "Min", "+/- Stdev")
+        }
+    };
     let mut lines = vec![
-        format!("  Thread Stats{:>6}{:>11}{:>8}{:>12}", "Avg", "Stdev", "Max", "+/- Stdev"),
-        statistics("Latency", figures.latency_us, format_time_us),
-        statistics("Req/Sec", figures.rate_rps, format_metric),
+        format!("  Thread Stats{head}"),
+        statistics("Latency", figures.layout, figures.latency_us, format_time_us),
+        statistics("Req/Sec", figures.layout, figures.rate_rps, format_metric),
     ];
-    if let Some(percentiles_us) = figures.percentiles_us {
-        lines.push("  Latency Distribution".to_owned());
-        lines.extend(PERCENTILES.iter().zip(percentiles_us).map(|(percent, value)| {
-            format!("{percent:>7.0}%{}", padded(&format_time_us(value), 10))
-        }));
-    }
+    lines.extend(figures.distribution.iter().cloned());
     lines.push(format!(
         "  {} requests in {}, {}B read",
         figures.requests,
@@ -122,10 +160,14 @@ fn text(figures: &Figures) -> String {
     lines.join("\n") + "\n"
 }
 
-fn statistics(name: &str, row: Row, format: fn(f64) -> String) -> String {
+fn statistics(name: &str, layout: Layout, row: Row, format: fn(f64) -> String) -> String {
     let mut line = format!("    {name:<10}");
-    for (value, width) in [(row.mean, 8), (row.stdev, 10), (row.max, 9)] {
-        line.push_str(&padded(&format(value), width));
+    let columns: &[(f64, usize)] = match layout {
+        Layout::Wrk | Layout::Wrk2 => &[(row.mean, 8), (row.stdev, 10), (row.max, 9)],
+        Layout::Twrk => &[(row.mean, 8), (row.stdev, 10), (row.max, 10), (row.min, 10)],
+    };
+    for (value, width) in columns {
+        line.push_str(&padded(&format(*value), *width));
     }
     match row.within_stdev_percent {
         // NB: what C prints for 0 / 0.
@@ -160,19 +202,29 @@ mod tests {
         )]
         let read_bytes = (17.759 * GIB) as u64;
         Figures {
+            layout: Layout::Wrk,
             latency_us: Row {
+                min: 0.0,
                 mean: 1600.0,
                 stdev: 33_510.0,
                 max: 1_500_000.0,
                 within_stdev_percent: Some(99.95),
             },
             rate_rps: Row {
+                min: 0.0,
                 mean: 54_480.0,
                 stdev: 4040.0,
                 max: 61_970.0,
                 within_stdev_percent: Some(58.2),
             },
-            percentiles_us: Some([848.0, 1070.0, 1210.0, 1290.0]),
+            distribution: [
+                "  Latency Distribution".to_owned(),
+                percentile(50.0, 0, 848.0),
+                percentile(75.0, 0, 1070.0),
+                percentile(90.0, 0, 1210.0),
+                percentile(99.0, 0, 1290.0),
+            ]
+            .into(),
             requests: 22_464_657,
             read_bytes,
             duration_us: 29_998_131.9,
@@ -216,7 +268,7 @@ Requests/sec: 748868.53
 Transfer/sec:    606.21MB
 ";
         let quiet = Figures {
-            percentiles_us: None,
+            distribution: Vec::new(),
             connect: 0,
             read: 0,
             timeout: 0,
@@ -228,11 +280,12 @@ Transfer/sec:    606.21MB
 
     #[test]
     fn a_report_without_samples_is_what_wrk_prints() {
-        let none = Row { mean: 0.0, stdev: 0.0, max: 0.0, within_stdev_percent: None };
+        let none = Row { min: 0.0, mean: 0.0, stdev: 0.0, max: 0.0, within_stdev_percent: None };
         let nothing = Figures {
+            layout: Layout::Wrk,
             latency_us: none,
             rate_rps: none,
-            percentiles_us: None,
+            distribution: Vec::new(),
             requests: 0,
             read_bytes: 0,
             duration_us: 1_000_000.0,
@@ -253,5 +306,37 @@ Transfer/sec:       0.00B
         assert_eq!(text(&nothing), expect);
         let unmeasured = text(&Figures { duration_us: 0.0, ..nothing });
         assert!(unmeasured.contains("Requests/sec:      0.00\n"), "{unmeasured}");
+    }
+
+    #[test]
+    fn twrk_has_a_minimum_and_percentiles_of_its_own() {
+        let expect = r"  Thread Stats   Avg     Stdev       Max       Min   +/- Stdev
+    Latency   204.24us   23.94us  626.00us   70.00us   68.70%
+    Req/Sec    75.56k   587.59     77.05k    73.92k    66.22%
+  Latency Distribution
+  50.00%  203.00us
+  99.99%  317.00us
+";
+        let row = |mean, stdev, max, min, percent| Row {
+            mean,
+            stdev,
+            max,
+            min,
+            within_stdev_percent: Some(percent),
+        };
+        let twrk = Figures {
+            layout: Layout::Twrk,
+            latency_us: row(204.24, 23.94, 626.0, 70.0, 68.70),
+            rate_rps: row(75_560.0, 587.59, 77_050.0, 73_920.0, 66.22),
+            distribution: [
+                "  Latency Distribution".to_owned(),
+                percentile(50.0, 2, 203.0),
+                percentile(99.99, 2, 317.0),
+            ]
+            .into(),
+            ..figures()
+        };
+        let text = text(&twrk);
+        assert!(text.starts_with(expect), "{text}");
     }
 }

@@ -1,15 +1,20 @@
 //! One run from beginning to end: resolve, connect once, load, report.
 
+use crate::json::{self, Setting};
 use crate::options::Options;
-use crate::plan::{TransportKind, Window};
-use crate::transport::epoll::EpollTransport;
+use crate::outcome::Outcome;
+use crate::plan::{Schedule, Share, TransportKind, Window};
+use crate::source::{Fixed, Source};
+use crate::transport::epoll::{EVENTS_CLOSED, EVENTS_OPEN, EpollTransport};
 use crate::transport::sys::{self, Interrupt};
+use crate::transport::{Endpoint, strerror};
 use crate::url::Url;
-use crate::worker::{self, Outcome, Worker};
-use crate::{json, report, request};
+use crate::worker::{self, LoadError, Worker};
+use crate::{report, request, validity};
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -42,20 +47,30 @@ impl From<io::Error> for RunError {
     }
 }
 
-/// Runs the load and writes what wrk would write to `out`.
+impl From<LoadError> for RunError {
+    fn from(error: LoadError) -> Self {
+        Self::from(error.to_string())
+    }
+}
+
+/// Runs the load and writes what wrk would write to `out`. Returns what is to be said beside it:
+/// why the figures are the generator's limit instead of the server's.
 ///
 /// # Errors
 /// Where the server cannot be resolved or reached at the start, or the machine does not allow what
 /// was asked for. Requests that fail are counted in the report and are no error.
-pub fn run(options: &Options, out: &mut impl Write) -> Result<(), RunError> {
-    check_open_files(options)?;
+pub fn run(options: &Options, out: &mut impl Write) -> Result<Option<String>, RunError> {
+    let mut options = options.clone();
+    check_open_files(&options)?;
+    if options.pin_allowed {
+        options.pin = sys::allowed_cpus()?;
+    }
     check_cpus(&options.pin)?;
     let json_file = options.json.as_deref().map(|path| {
-        File::create(path)
-            .map_err(|error| format!("--json {}: {}", path.display(), strerror(&error)))
+        File::create(path).map_err(|error| format!("--json {}: {}", path.display(), why(&error)))
     });
     let json_file = json_file.transpose()?;
-    let address = reach(&options.url)?;
+    let endpoints = reach(&options)?;
 
     let title =
         report::title(options.duration_s, &options.url_text, options.threads, options.connections);
@@ -63,108 +78,168 @@ pub fn run(options: &Options, out: &mut impl Write) -> Result<(), RunError> {
     out.flush()?;
 
     let window = Window::new(sys::monotonic_ns(), &options.plan);
-    let outcome = load(options, address, window)?;
-    out.write_all(report::results(&outcome, options.latency).as_bytes())?;
-    out.flush()?;
-    match json_file {
-        Some(file) => write_json(options, &window, &outcome, file),
-        None => Ok(()),
+    let source = Fixed::new(request::render(&options.url, &options.fields), 1);
+    let setting = Setting { window: &window, endpoints: &endpoints, depth: source.depth() };
+    let endpoints = vec![endpoints.clone(); options.threads];
+    let sources = vec![source; options.threads];
+    let (outcome, _) = load(&options, &endpoints, window, sources)?;
+    let client = validity::judge(&options.plan, &outcome);
+    out.write_all(report::results(&outcome, &options).as_bytes())?;
+    if options.check {
+        out.write_all(report::check(&outcome, &client).as_bytes())?;
     }
-}
-
-fn write_json(
-    options: &Options,
-    window: &Window,
-    outcome: &Outcome,
-    mut file: File,
-) -> Result<(), RunError> {
-    let report = json::report(options, window, outcome).map_err(|error| error.to_string())?;
-    let mut text = serde_json::to_vec_pretty(&report).map_err(|error| error.to_string())?;
-    text.push(b'\n');
-    file.write_all(&text).map_err(|error| format!("--json: {}", strerror(&error)))?;
-    Ok(())
+    out.flush()?;
+    let limit = client.limit.clone();
+    if let Some(mut file) = json_file {
+        let report = json::report(&options, &setting, &outcome, client);
+        let report = report.map_err(|error| error.to_string())?;
+        let mut text = serde_json::to_vec_pretty(&report).map_err(|error| error.to_string())?;
+        text.push(b'\n');
+        file.write_all(&text).map_err(|error| format!("--json: {}", why(&error)))?;
+    }
+    Ok(limit)
 }
 
 /// Starts the threads, waits for the end of the window or for SIGINT, and adds up what they say.
-fn load(options: &Options, address: SocketAddr, window: Window) -> Result<Outcome, RunError> {
+/// Each thread has a source of its own, which is given back, and endpoints of its own, to which its
+/// connections lead in turn.
+///
+/// A thread whose source stops ends early. The time to the end of the window is measured all the
+/// same, as in wrk.
+///
+/// # Errors
+/// Where a thread cannot be started, or cannot go on.
+pub fn load<S: Source + Send + 'static>(
+    options: &Options,
+    endpoints: &[Vec<Endpoint>],
+    window: Window,
+    sources: Vec<S>,
+) -> Result<(Outcome, Vec<S>), RunError> {
     let interrupt = Interrupt::block()?;
     let stop = Arc::new(AtomicBool::new(false));
-    let mut threads = Vec::with_capacity(options.threads);
-    for index in 0..options.threads {
-        threads.push(start(options, address, window, index, &stop)?);
+    let mut threads = Vec::with_capacity(sources.len());
+    let count = sources.len();
+    for (index, (source, endpoints)) in sources.into_iter().zip(endpoints).enumerate() {
+        let share = Share { index, threads: count };
+        threads.push(start(options, endpoints, window, source, share, &stop)?);
     }
     if interrupt.wait_until(window.end_ns)? {
         stop.store(true, Ordering::Relaxed);
     }
+    let waited_ns = sys::monotonic_ns();
     let mut total: Option<Outcome> = None;
+    let mut sources = Vec::with_capacity(count);
     for thread in threads {
-        let outcome = thread.join().map_err(|_| "a thread has panicked".to_owned())??;
+        let (outcome, source) = thread.join().map_err(|_| "a thread has panicked".to_owned())??;
+        sources.push(source);
         match &mut total {
             None => total = Some(outcome),
             Some(total) => total.merge(&outcome),
         }
     }
-    total.ok_or_else(|| RunError::from("there are no threads".to_owned()))
+    let mut total = total.ok_or_else(|| RunError::from("there are no threads".to_owned()))?;
+    if sources.iter().all(Source::stopped) {
+        total.ended_ns = total.ended_ns.max(waited_ns);
+    }
+    Ok((total, sources))
 }
 
-fn start(
+/// A thread of the load, and what it ends with.
+type Loading<S> = JoinHandle<Result<(Outcome, S), LoadError>>;
+
+fn start<S: Source + Send + 'static>(
     options: &Options,
-    address: SocketAddr,
+    endpoints: &[Endpoint],
     window: Window,
-    index: usize,
+    source: S,
+    share: Share,
     stop: &Arc<AtomicBool>,
-) -> Result<JoinHandle<io::Result<Outcome>>, RunError> {
+) -> Result<Loading<S>, RunError> {
     let plan = options.plan;
-    let worker = Worker::new(&plan, request::render(&options.url, &options.fields));
-    let cpu = (!options.pin.is_empty()).then(|| options.pin[index % options.pin.len()]);
+    let worker = Worker::new(&plan, source, share, &window);
+    let cpu = (!options.pin.is_empty()).then(|| options.pin[share.index % options.pin.len()]);
+    // The threads together lead to the endpoints in turn, too.
+    let mut endpoints = endpoints.to_vec();
+    let first = (share.index * plan.connections) % endpoints.len();
+    endpoints.rotate_left(first);
     let mut transport = match plan.transport {
-        TransportKind::Epoll => EpollTransport::new(address, plan.connections)?,
+        TransportKind::Epoll => {
+            let events = match plan.schedule {
+                Schedule::Closed => EVENTS_CLOSED,
+                Schedule::Open { .. } => EVENTS_OPEN,
+            };
+            EpollTransport::new(&endpoints, plan.connections, events)?
+        }
     };
     let stop = Arc::clone(stop);
     let body = move || {
-        cpu.map_or(Ok(()), sys::pin_to_cpu)?;
+        cpu.map_or(Ok(()), sys::pin_to_cpu).map_err(LoadError::Transport)?;
+        sys::ring_on_time().map_err(LoadError::Transport)?;
         worker::run(&mut transport, worker, window, &stop)
     };
-    thread::Builder::new().name(format!("load-{index}")).spawn(body).map_err(|error| RunError {
-        message: format!("unable to create thread {index}: {}", strerror(&error)),
+    let name = format!("load-{}", share.index);
+    thread::Builder::new().name(name).spawn(body).map_err(|error| RunError {
+        message: format!("unable to create thread {}: {}", share.index, why(&error)),
         exit_code: 2,
     })
 }
 
-/// Looks the host up and opens one connection, so that a wrong address ends the run before it
-/// starts. The address that was reached first is the one that is loaded, as in wrk.
-fn reach(url: &Url) -> Result<SocketAddr, String> {
+/// Opens one connection to where the load will go, so that a wrong address ends the run before it
+/// starts. Of the addresses of a host the first that can be reached is the one that is loaded, as
+/// in wrk; of those that are named by `--connect`, all must be.
+fn reach(options: &Options) -> Result<Vec<Endpoint>, String> {
+    let named = match &options.url.socket {
+        Some(path) if options.connect.is_empty() => vec![Endpoint::Unix(path.clone())],
+        _ => options.connect.clone(),
+    };
+    if named.is_empty() {
+        return resolve(&options.url).map(|address| vec![Endpoint::Tcp(address)]);
+    }
+    for endpoint in &named {
+        let connected = match endpoint {
+            Endpoint::Tcp(address) => connect(address),
+            Endpoint::Unix(path) => UnixStream::connect(path).map(drop),
+        };
+        connected.map_err(|error| format!("unable to connect to {endpoint} {}", why(&error)))?;
+    }
+    Ok(named)
+}
+
+/// Looks the host up.
+fn resolve(url: &Url) -> Result<SocketAddr, String> {
     let (host, service) = (url.host.as_str(), url.service());
     let addresses = (host, url.port.unwrap_or(80)).to_socket_addrs().map_err(|error| {
-        let text = strerror(&error);
+        let text = why(&error);
         let reason = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
         format!("unable to resolve {host}:{service} {reason}")
     })?;
     let mut last = io::Error::from_raw_os_error(libc::EADDRNOTAVAIL);
     for address in addresses {
-        match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
-            Ok(_) => return Ok(address),
-            // The kernel's own time-out has this name; the standard library's has another.
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                last = io::Error::from_raw_os_error(libc::ETIMEDOUT);
-            }
+        match connect(&address) {
+            Ok(()) => return Ok(address),
             Err(error) => last = error,
         }
     }
-    Err(format!("unable to connect to {host}:{service} {}", strerror(&last)))
+    Err(format!("unable to connect to {host}:{service} {}", why(&last)))
 }
 
-/// The text of an error without the number that the standard library adds.
-fn strerror(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.find(" (os error ") {
-        Some(at) => text[..at].to_owned(),
-        None => text,
+fn connect(address: &SocketAddr) -> io::Result<()> {
+    match TcpStream::connect_timeout(address, CONNECT_TIMEOUT) {
+        // The kernel's own time-out has this name; the standard library's has another.
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            Err(io::Error::from_raw_os_error(libc::ETIMEDOUT))
+        }
+        other => other.map(drop),
     }
 }
 
+/// The text of an error, without its number where the system gave one.
+fn why(error: &io::Error) -> String {
+    error.raw_os_error().map_or_else(|| error.to_string(), strerror)
+}
+
 fn check_open_files(options: &Options) -> Result<(), String> {
-    let limit = sys::raise_open_files().map_err(|error| strerror(&error))?;
+    let limit = sys::raise_open_files().map_err(|error| why(&error))?;
     let wanted = options.connections.saturating_add(options.threads).saturating_add(OTHER_FILES);
     if limit >= wanted as u64 {
         return Ok(());
@@ -177,7 +252,7 @@ fn check_open_files(options: &Options) -> Result<(), String> {
 }
 
 fn check_cpus(pin: &[usize]) -> Result<(), String> {
-    let allowed = sys::allowed_cpus().map_err(|error| strerror(&error))?;
+    let allowed = sys::allowed_cpus().map_err(|error| why(&error))?;
     match pin.iter().find(|cpu| !allowed.contains(cpu)) {
         None => Ok(()),
         Some(cpu) => Err(format!(

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 /// What a thread sends, batch by batch.
 ///
-/// A *batch* is what is written at once on a connection: as many requests as [`Source::depth`] says,
-/// pipelined. One source belongs to one thread; it is asked right before each send.
+/// A *batch* is what is written at once on a connection: as many requests as [`Source::depth`]
+/// says, pipelined. One source belongs to one thread; it is asked right before each send.
 pub trait Source {
     /// Requests in each batch, at least 1. Found once, before the run, as wrk finds it.
     fn depth(&self) -> usize;
@@ -106,5 +106,40 @@ impl Source for Fixed {
 
     fn stopped(&self) -> bool {
         false
+    }
+}
+
+impl<S: Source + ?Sized> Source for Box<S> {
+    fn depth(&self) -> usize {
+        (**self).depth()
+    }
+
+    fn delay(&mut self) -> Result<Option<Duration>, SourceError> {
+        (**self).delay()
+    }
+
+    fn fixed(&self) -> Option<&[u8]> {
+        (**self).fixed()
+    }
+
+    fn render(&mut self, into: &mut Vec<u8>) -> Result<(), SourceError> {
+        (**self).render(into)
+    }
+
+    fn wants_responses(&self) -> bool {
+        (**self).wants_responses()
+    }
+
+    fn response(
+        &mut self,
+        status: u16,
+        fields: &[(&[u8], &[u8])],
+        body: &[u8],
+    ) -> Result<(), SourceError> {
+        (**self).response(status, fields, body)
+    }
+
+    fn stopped(&self) -> bool {
+        (**self).stopped()
     }
 }

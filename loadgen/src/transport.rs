@@ -10,7 +10,41 @@ pub mod epoll;
 #[expect(unsafe_code, reason = "system calls, each wrapped once")]
 pub(crate) mod sys;
 
-use std::io;
+use socket2::SockAddr;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::{fmt, io};
+
+/// Where connections lead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// TCP over IPv4 or IPv6.
+    Tcp(SocketAddr),
+    /// A Unix stream socket.
+    Unix(PathBuf),
+}
+
+impl Endpoint {
+    /// As the kernel takes it.
+    ///
+    /// # Errors
+    /// EINVAL where the path of a Unix socket is too long.
+    pub(crate) fn sock_addr(&self) -> io::Result<SockAddr> {
+        match self {
+            Self::Tcp(address) => Ok(SockAddr::from(*address)),
+            Self::Unix(path) => SockAddr::unix(path),
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(formatter),
+            Self::Unix(path) => path.display().fmt(formatter),
+        }
+    }
+}
 
 /// What the handler wants of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +60,7 @@ pub enum Next {
 }
 
 /// What a connection was doing when it failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Failure {
     /// It was being opened.
     Connect,
@@ -34,6 +68,26 @@ pub enum Failure {
     Read,
     /// A request was being written.
     Write,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Connect => "connect",
+            Self::Read => "read",
+            Self::Write => "write",
+        })
+    }
+}
+
+/// What the system says about an error number, without the number that the standard library adds.
+#[must_use]
+pub(crate) fn strerror(errno: i32) -> String {
+    let text = io::Error::from_raw_os_error(errno).to_string();
+    match text.find(" (os error ") {
+        Some(at) => text[..at].to_owned(),
+        None => text,
+    }
 }
 
 /// What happens on connections. `now_ns` is the transport's clock.
@@ -48,8 +102,9 @@ pub trait Handler {
     /// The peer closed the connection in order.
     fn closed(&mut self, now_ns: u64, slot: usize) -> Next;
 
-    /// The connection failed. [`Next::Send`] and [`Next::Wait`] are no answers to it.
-    fn failed(&mut self, now_ns: u64, slot: usize, failure: Failure) -> Next;
+    /// The connection failed with a number of `errno(3)`, 0 where there is none. [`Next::Send`] and
+    /// [`Next::Wait`] are no answers to it.
+    fn failed(&mut self, now_ns: u64, slot: usize, failure: Failure, errno: i32) -> Next;
 
     /// The request to send on a connection.
     fn request(&self, slot: usize) -> &[u8];
@@ -60,8 +115,12 @@ pub trait Transport {
     /// The time in nanoseconds, which never runs backwards.
     fn now_ns(&self) -> u64;
 
-    /// Opens a connection; the handler hears how that ends, perhaps before this returns.
+    /// Opens a connection; the handler hears how that ends, perhaps before this returns. One that
+    /// was open is closed first.
     fn open(&mut self, slot: usize, handler: &mut impl Handler);
+
+    /// Sends [`Handler::request`] on an open connection that is sending nothing.
+    fn send(&mut self, slot: usize, handler: &mut impl Handler);
 
     /// Waits until something happens, but not longer than about `wait_ns`, and tells the handler.
     /// One call does a bounded amount of work.

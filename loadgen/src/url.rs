@@ -1,8 +1,12 @@
 //! The URL on the command line, taken apart as wrk does.
 
 use std::fmt;
+use std::path::PathBuf;
 
-/// A URL of scheme `http`.
+/// A URL of scheme `http` or `http+unix`.
+///
+/// `http+unix://%2Frun%2Fserver.sock/target` names a Unix socket where a host would stand, percent
+/// encoded, as HTTP clients of many languages write it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
     /// Host name or address, without the brackets of an IPv6 address.
@@ -11,6 +15,8 @@ pub struct Url {
     pub port: Option<u16>,
     /// Path and query; `/` where the URL has no path. A fragment is not part of a request.
     pub target: String,
+    /// The path of the Unix socket, where the URL names one. The host is then `localhost`.
+    pub socket: Option<PathBuf>,
 }
 
 /// Why a URL was refused.
@@ -35,6 +41,17 @@ impl Url {
         }
         let (scheme, rest) = text.split_once("://").ok_or(UrlError::Invalid)?;
         let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        let tail = tail.split('#').next().unwrap_or_default();
+        let target = if tail.starts_with('/') { tail } else { "/" };
+        if scheme.eq_ignore_ascii_case("http+unix") {
+            let path = percent_decode(authority).filter(|path| path.starts_with('/'));
+            return Ok(Self {
+                host: "localhost".to_owned(),
+                port: None,
+                target: target.to_owned(),
+                socket: Some(PathBuf::from(path.ok_or(UrlError::Invalid)?)),
+            });
+        }
         let host_port = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
         let (host, port) = split_port(host_port).ok_or(UrlError::Invalid)?;
         let letters = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphabetic());
@@ -44,9 +61,7 @@ impl Url {
             _ if letters => return Err(UrlError::Scheme),
             _ => return Err(UrlError::Invalid),
         }
-        let target = tail.split('#').next().unwrap_or_default();
-        let target = if target.starts_with('/') { target } else { "/" };
-        Ok(Self { host: host.to_owned(), port, target: target.to_owned() })
+        Ok(Self { host: host.to_owned(), port, target: target.to_owned(), socket: None })
     }
 
     /// The name that goes to the resolver and into error messages: the port, else the scheme.
@@ -54,6 +69,18 @@ impl Url {
     pub fn service(&self) -> String {
         self.port.map_or_else(|| "http".to_owned(), |port| port.to_string())
     }
+}
+
+/// Undoes percent encoding (RFC 3986 §2.1); `None` where it is broken or hides a NUL.
+fn percent_decode(text: &str) -> Option<String> {
+    let mut pieces = text.split('%');
+    let mut bytes = pieces.next()?.as_bytes().to_vec();
+    for piece in pieces {
+        let digits = piece.get(..2).filter(|two| two.bytes().all(|b| b.is_ascii_hexdigit()))?;
+        bytes.push(u8::from_str_radix(digits, 16).ok().filter(|byte| *byte != 0)?);
+        bytes.extend_from_slice(&piece.as_bytes()[2..]);
+    }
+    String::from_utf8(bytes).ok()
 }
 
 /// Splits `host`, `host:port`, `[v6]` and `[v6]:port`; `None` where it is none of them.
@@ -117,6 +144,30 @@ mod tests {
         check("http://user:word@example.test:1/", "example.test:1", "/", "1");
         check("http://[::1]:80/x", "[::1]:80", "/x", "80");
         check("http://[fe80::1]", "[fe80::1]", "/", "http");
+    }
+
+    #[test]
+    fn a_unix_socket_stands_where_the_host_would() {
+        let check = |text: &str, socket: &str, target: &str| {
+            let url = Url::parse(text).unwrap();
+            assert_eq!(url.socket, Some(PathBuf::from(socket)), "{text}");
+            assert_eq!((url.to_string().as_str(), url.target.as_str()), ("localhost", target));
+        };
+        check("http+unix://%2Frun%2Fserver.sock/a?b", "/run/server.sock", "/a?b");
+        check("HTTP+UNIX://%2frun%2fserver.sock", "/run/server.sock", "/");
+        check("http+unix://%2Fa%25b/", "/a%b", "/");
+        for text in [
+            "http+unix://",
+            "http+unix:///run/server.sock",
+            "http+unix://relative/",
+            "http+unix://%2Fa%/",
+            "http+unix://%2Fa%0/",
+            "http+unix://%2Fa%+1/",
+            "http+unix://%2Fa%00/",
+            "http+unix://%2F%FF/",
+        ] {
+            assert_eq!(Url::parse(text), Err(UrlError::Invalid), "{text}");
+        }
     }
 
     #[test]

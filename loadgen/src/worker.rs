@@ -1,316 +1,364 @@
 //! The loop of one thread: a schedule over a transport until the stop rule says so.
 //!
 //! The counters balance at every moment: each request that was sent is completed, or ended in one
-//! error, or is in flight (`sent == requests + read + write + framing + in_flight`). A response
-//! that is late or has a bad status is completed all the same, and counted beside.
+//! error, or is in flight ([`Counts::balance`]). A response that is late or has a bad status is
+//! completed all the same, and counted beside.
+//!
+//! A connection that may send goes through one place, [`Worker::next`], whatever made it free: a
+//! closed loop sends at once, or after the rest that the source wishes for; an open loop sends if a
+//! request is waiting, else the connection joins the free ones, of which the loop takes the one
+//! that has been free for longest when the next request is due.
+
+mod arrivals;
+mod connection;
+mod handler;
+mod tally;
+mod timers;
+
+pub use crate::outcome::{Counts, Outcome};
+pub(crate) use tally::Tally;
 
 use crate::meter::Meter;
-use crate::plan::{Plan, Schedule, Window, nanos};
-use crate::response::{HeadCache, Parser, Progress};
-use crate::samples::Samples;
-use crate::transport::{Failure, Handler, Next, Transport};
+use crate::outcome::LATE_NS;
+use crate::plan::{HungRule, Plan, SPIN_NS, Schedule, Share, Spin, Window, nanos};
+use crate::response::HeadCache;
+use crate::source::{Source, SourceError};
+use crate::transport::{Next, Transport};
+use arrivals::Arrivals;
+use connection::{Connection, Phase};
 use std::collections::VecDeque;
-use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::{fmt, io};
+use tally::Batch;
+use timers::{Timer, Timers};
 
 /// Pause before a connection that could not be opened is tried again.
 const RETRY_NS: u64 = 100_000_000;
 
-/// Digits kept of a latency, and the latency up to which they cost no allocation: an hour.
-const LATENCY_DIGITS: u8 = 3;
-const LATENCY_EXPECTED_MAX_NS: u64 = 3_600_000_000_000;
+/// Most batches sent between two looks at what has arrived.
+const SENDS_MAX: usize = 64;
 
-/// What was counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Requests sent.
-    pub sent: u64,
-    /// Responses received whole.
-    pub requests: u64,
-    /// Bytes received, heads and malformed responses included.
-    pub read_bytes: u64,
-    /// Connections opened again after they had been open.
-    pub reopened: u64,
-    /// Connections that could not be opened.
-    pub connect: u64,
-    /// Requests whose connection failed, or was closed before the first byte of the response. A
-    /// close that is announced, or that is there with the response before, is no error: the next
-    /// request goes to a new connection. A server that closes without a word may do so after the
-    /// next request was sent, which is then counted here, as wrk counts it.
-    pub read: u64,
-    /// Requests that could not be written.
-    pub write: u64,
-    /// Requests whose response was malformed, or was cut off by the close of the connection.
-    pub framing: u64,
-    /// Responses later than the time-out.
-    pub timeout: u64,
-    /// Responses with a status above 399.
-    pub status: u64,
-    /// Requests without an answer when counting ended.
-    pub in_flight: u64,
-}
-
-impl Counts {
-    /// Whether every request that was sent is accounted for.
-    #[must_use]
-    pub fn balance(&self) -> bool {
-        self.sent == self.requests + self.read + self.write + self.framing + self.in_flight
-    }
-
-    /// Adds what another thread counted.
-    pub fn merge(&mut self, other: &Self) {
-        self.sent += other.sent;
-        self.requests += other.requests;
-        self.read_bytes += other.read_bytes;
-        self.reopened += other.reopened;
-        self.connect += other.connect;
-        self.read += other.read;
-        self.write += other.write;
-        self.framing += other.framing;
-        self.timeout += other.timeout;
-        self.status += other.status;
-        self.in_flight += other.in_flight;
-    }
-}
-
-/// Three digits of status code.
-const STATUS_CODES: usize = 1000;
-
-/// What a thread, or all of them together, have measured.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// What was counted.
-    pub counts: Counts,
-    /// Responses by status code.
-    pub statuses: Vec<u64>,
-    /// Latency of every response in nanoseconds.
-    pub latency: Samples,
-    /// Requests per second of one thread in each interval of 100 ms, as wrk samples them.
-    pub rates: Samples,
-    /// Responses in each element of the series.
-    pub series: Vec<u64>,
-    /// CPU time of the measurement in nanoseconds, user and system.
-    pub cpu_ns: u64,
-    /// When the measurement began; the earliest of the threads.
-    pub began_ns: u64,
-    /// When it ended; the latest of the threads.
-    pub ended_ns: u64,
-}
-
-impl Outcome {
-    /// Adds what another thread measured in the same window.
-    pub fn merge(&mut self, other: &Self) {
-        self.counts.merge(&other.counts);
-        self.statuses.iter_mut().zip(&other.statuses).for_each(|(sum, count)| *sum += count);
-        self.latency.merge(&other.latency);
-        self.rates.merge(&other.rates);
-        let longest = self.series.len().max(other.series.len());
-        self.series.resize(longest, 0);
-        self.series.iter_mut().zip(&other.series).for_each(|(sum, count)| *sum += count);
-        self.cpu_ns += other.cpu_ns;
-        self.began_ns = self.began_ns.min(other.began_ns);
-        self.ended_ns = self.ended_ns.max(other.ended_ns);
-    }
-
-    /// Seconds that were measured.
-    #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "53 bits of nanoseconds are 104 days")]
-    pub fn duration_s(&self) -> f64 {
-        (self.ended_ns - self.began_ns) as f64 / 1e9
-    }
-}
-
-/// One connection, as HTTP sees it.
+/// Why a thread could not go on.
 #[derive(Debug)]
-struct Connection {
-    parser: Parser,
-    /// When its request was sent, while the response is awaited.
-    sent_ns: Option<u64>,
+pub enum LoadError {
+    /// The transport cannot wait any more.
+    Transport(io::Error),
+    /// The source cannot go on.
+    Source(SourceError),
 }
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Transport(error) => error.fmt(formatter),
+            Self::Source(error) => error.fmt(formatter),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
 
 /// The connections of one thread and what they measure.
 #[derive(Debug)]
-pub struct Worker {
-    schedule: Schedule,
-    request: Vec<u8>,
-    timeout_ns: u64,
+pub struct Worker<S> {
+    source: S,
+    /// Requests in a batch.
+    depth: u64,
+    /// Whether the source may wish for rests.
+    rests: bool,
+    /// Whether the source is told of responses.
+    wants_responses: bool,
+    /// When requests are due in an open loop; `None` in a closed one.
+    arrivals: Option<Arrivals>,
     connections: Vec<Connection>,
+    /// Connections that an open loop can send on, each at most once; some are free no longer.
+    free: VecDeque<usize>,
     heads: HeadCache,
-    /// Connections to open again, with the time for it; the first is the next.
-    retries: VecDeque<(u64, usize)>,
-    counts: Counts,
-    statuses: Vec<u64>,
-    latency: Samples,
+    timers: Timers,
+    tally: Tally,
+    /// Requests sent and not answered.
+    in_flight: u64,
+    timeout_ns: u64,
+    hung: HungRule,
+    spin: Spin,
+    /// Why the source cannot go on, once that is so.
+    error: Option<SourceError>,
 }
 
-/// Runs one thread's share of a plan from now to the end of the window, or until `interrupted`.
+/// Runs one thread's share of a plan from now to the end of the window, until `interrupted`, or
+/// until the source stops. Gives the source back, which may be asked for what it has seen.
 ///
 /// # Errors
-/// Where the transport cannot wait any more; what happens to a connection is counted instead.
-pub fn run<T: Transport>(
+/// Where the transport cannot wait or the source cannot go on; what happens to a connection is
+/// counted instead.
+pub fn run<T: Transport, S: Source>(
     transport: &mut T,
-    mut worker: Worker,
+    mut worker: Worker<S>,
     window: Window,
     interrupted: &AtomicBool,
-) -> io::Result<Outcome> {
-    let mut meter = Meter::new(window, transport.now_ns());
+) -> Result<(Outcome, S), LoadError> {
+    let mut before_ns = transport.now_ns();
+    let mut meter = Meter::new(window, before_ns);
+    worker.tally.begin(before_ns, 0);
     for slot in 0..worker.connections.len() {
         transport.open(slot, &mut worker);
     }
     loop {
         let now_ns = transport.now_ns();
+        worker.tally.in_flight_ns += u128::from(worker.in_flight) * u128::from(now_ns - before_ns);
+        before_ns = now_ns;
         if meter.is_due(now_ns) {
             if meter.begins(now_ns) {
-                worker.forget();
+                worker.tally.begin(now_ns, worker.in_flight);
             }
-            meter.tick(now_ns, worker.counts.requests);
+            meter.tick(now_ns, worker.tally.counts.requests);
         }
-        if now_ns >= meter.end_ns() || interrupted.load(Ordering::Relaxed) {
+        if let Some(error) = worker.error {
+            return Err(LoadError::Source(error));
+        }
+        let over = interrupted.load(Ordering::Relaxed) || worker.source.stopped();
+        if now_ns >= meter.end_ns() || over {
             return Ok(worker.finish(meter, now_ns));
         }
-        worker.retry(now_ns, transport);
-        let wake_ns = worker.retries.front().map_or(u64::MAX, |(due_ns, _)| *due_ns);
-        let wake_ns = wake_ns.min(meter.due_ns()).min(meter.end_ns());
-        transport.poll(wake_ns.saturating_sub(now_ns), &mut worker)?;
+        worker.serve_timers(now_ns, transport);
+        worker.send_due(now_ns, transport);
+        let wait_ns = worker.wait_ns(transport.now_ns(), meter.due_ns().min(meter.end_ns()));
+        transport.poll(wait_ns, &mut worker).map_err(LoadError::Transport)?;
     }
 }
 
-impl Worker {
-    /// A worker that sends `request` as the plan says.
+impl<S: Source> Worker<S> {
+    /// A worker that sends what `source` gives as the plan says, beginning with the window.
     #[must_use]
-    pub fn new(plan: &Plan, request: Vec<u8>) -> Self {
-        let connection = || Connection { parser: Parser::new(false), sent_ns: None };
+    pub fn new(plan: &Plan, source: S, share: Share, window: &Window) -> Self {
+        let depth = source.depth().max(1) as u64;
+        let arrivals = match plan.schedule {
+            Schedule::Closed => None,
+            Schedule::Open { rate_rps, arrival, seed } => {
+                Some(Arrivals::new(window.load_ns, rate_rps, depth, (arrival, seed), share))
+            }
+        };
+        let head_only = source.fixed().is_some_and(is_head);
+        let connection = || Connection::new(head_only);
         Self {
-            schedule: plan.schedule,
-            request,
-            timeout_ns: nanos(plan.timeout),
+            depth,
+            rests: arrivals.is_none(),
+            wants_responses: source.wants_responses(),
+            arrivals,
             connections: std::iter::repeat_with(connection).take(plan.connections).collect(),
+            free: VecDeque::with_capacity(plan.connections),
             heads: HeadCache::default(),
-            retries: VecDeque::with_capacity(plan.connections),
-            counts: Counts::default(),
-            statuses: vec![0; STATUS_CODES],
-            latency: Samples::new(LATENCY_DIGITS, LATENCY_EXPECTED_MAX_NS),
+            timers: Timers::new(plan.connections),
+            tally: Tally::new(plan),
+            in_flight: 0,
+            timeout_ns: nanos(plan.timeout),
+            hung: plan.hung,
+            spin: plan.spin,
+            error: None,
+            source,
         }
     }
 
-    /// Requests sent and not answered. Walks all connections: for the ends of the measurement only.
-    fn in_flight(&self) -> u64 {
-        self.connections.iter().filter(|connection| connection.sent_ns.is_some()).count() as u64
-    }
-
-    /// The warm-up is over: what it counted is forgotten. Requests in flight are carried over.
-    fn forget(&mut self) {
-        self.counts = Counts { sent: self.in_flight(), ..Counts::default() };
-        self.statuses.fill(0);
-        self.latency.clear();
-    }
-
-    fn finish(mut self, mut meter: Meter, now_ns: u64) -> Outcome {
-        if meter.begins(now_ns) {
-            self.forget();
-        }
-        self.counts.in_flight = self.in_flight();
-        debug_assert!(self.counts.balance(), "{:?}", self.counts);
-        meter.finish(now_ns, self.counts, self.statuses, self.latency)
-    }
-
-    /// Opens the connections whose pause is over.
-    fn retry<T: Transport>(&mut self, now_ns: u64, transport: &mut T) {
-        while let Some((due_ns, slot)) = self.retries.front().copied()
-            && due_ns <= now_ns
-        {
-            self.retries.pop_front();
-            transport.open(slot, self);
+    /// How long the transport may wait, given when the meter is next due.
+    fn wait_ns(&self, now_ns: u64, meter_ns: u64) -> u64 {
+        let until = |due_ns: u64| due_ns.saturating_sub(now_ns);
+        let wait_ns = until(meter_ns.min(self.timers.next_ns()));
+        let send_ns = match &self.arrivals {
+            Some(arrivals) if !self.free.is_empty() => until(arrivals.next_ns()),
+            _ => u64::MAX,
+        };
+        match self.spin {
+            Spin::Always => 0,
+            Spin::Near => wait_ns.min(send_ns.saturating_sub(SPIN_NS)),
+            Spin::Never => wait_ns.min(send_ns),
         }
     }
 
-    /// The connection is free for its next request.
-    fn next(&mut self, now_ns: u64, slot: usize) -> Next {
-        match self.schedule {
-            Schedule::Closed => {
-                self.counts.sent += 1;
-                self.connections[slot].sent_ns = Some(now_ns);
-                Next::Send
+    fn serve_timers<T: Transport>(&mut self, now_ns: u64, transport: &mut T) {
+        while let Some((slot, timer)) = self.timers.take(now_ns) {
+            match timer {
+                Timer::Retry => transport.open(slot, self),
+                Timer::Rest => self.end_rest(slot, transport),
+                Timer::Timeout => self.end_hung(now_ns, slot, transport),
             }
         }
     }
 
-    fn complete(&mut self, now_ns: u64, slot: usize, status: u16, reusable: bool) -> Next {
-        let Some(sent_ns) = self.connections[slot].sent_ns.take() else {
-            return self.reopen(slot);
-        };
-        let latency_ns = now_ns - sent_ns;
-        self.latency.record(latency_ns);
-        self.counts.requests += 1;
-        self.counts.timeout += u64::from(latency_ns > self.timeout_ns);
-        self.counts.status += u64::from(status > 399);
-        self.statuses[usize::from(status)] += 1;
-        if reusable { self.next(now_ns, slot) } else { self.reopen(slot) }
+    /// Sends what is due in an open loop, as long as there are connections for it.
+    fn send_due<T: Transport>(&mut self, now_ns: u64, transport: &mut T) {
+        for _ in 0..SENDS_MAX {
+            match &self.arrivals {
+                Some(arrivals) if arrivals.next_ns() <= now_ns => {}
+                _ => return,
+            }
+            let Some((slot, free_ns)) = self.take_free() else { return };
+            let sent_ns = transport.now_ns();
+            if matches!(self.start_due(sent_ns, free_ns, slot), Next::Send) {
+                transport.send(slot, self);
+            }
+        }
     }
 
-    fn reopen(&mut self, slot: usize) -> Next {
-        self.connections[slot].parser.reset();
-        self.counts.reopened += 1;
-        Next::Reopen
+    /// The connection that has been free for longest, with the time since.
+    fn take_free(&mut self) -> Option<(usize, u64)> {
+        while let Some(slot) = self.free.pop_front() {
+            let connection = &mut self.connections[slot];
+            connection.listed = false;
+            if let Phase::Free { since_ns } = connection.phase {
+                return Some((slot, since_ns));
+            }
+        }
+        None
     }
 
-    /// Takes the request off a connection that is of no more use; true where there was one.
-    fn abandon(&mut self, slot: usize) -> bool {
-        self.connections[slot].sent_ns.take().is_some()
+    /// The connection is free for its next batch.
+    fn next(&mut self, now_ns: u64, slot: usize) -> Next {
+        if self.arrivals.is_some() {
+            return self.next_open(now_ns, slot);
+        }
+        if self.rests {
+            return self.rest(now_ns, slot);
+        }
+        self.start(now_ns, now_ns, slot)
+    }
+
+    fn next_open(&mut self, now_ns: u64, slot: usize) -> Next {
+        // Those that were free before go first; the loop sees to them after this turn.
+        if self.free.is_empty() {
+            let next = self.start_due(now_ns, now_ns, slot);
+            if next == Next::Send || self.error.is_some() {
+                return next;
+            }
+        }
+        let connection = &mut self.connections[slot];
+        connection.phase = Phase::Free { since_ns: now_ns };
+        if !connection.listed {
+            connection.listed = true;
+            self.free.push_back(slot);
+        }
+        Next::Wait
+    }
+
+    /// Starts the next batch of an open loop on a connection that is free since `free_ns`, if one
+    /// is due.
+    fn start_due(&mut self, now_ns: u64, free_ns: u64, slot: usize) -> Next {
+        let due_ns = self.arrivals.as_mut().and_then(|arrivals| arrivals.take(now_ns));
+        let Some(intended_ns) = due_ns else { return Next::Wait };
+        if free_ns > intended_ns {
+            self.tally.counts.queued += self.depth;
+        }
+        if now_ns - intended_ns > LATE_NS {
+            self.tally.counts.late += self.depth;
+        }
+        if let Some(lateness) = &mut self.tally.lateness {
+            lateness.record(now_ns - intended_ns.max(free_ns));
+        }
+        self.start(now_ns, intended_ns, slot)
+    }
+
+    /// Lets the connection rest as the source wishes.
+    fn rest(&mut self, now_ns: u64, slot: usize) -> Next {
+        match self.source.delay() {
+            Ok(None) => self.rests = false,
+            Ok(Some(delay)) if delay.is_zero() => {}
+            Ok(Some(delay)) => {
+                self.connections[slot].phase = Phase::Resting { open: true };
+                self.timers.set(now_ns.saturating_add(nanos(delay)), slot, Timer::Rest);
+                return Next::Wait;
+            }
+            Err(error) => return self.give_up(error),
+        }
+        self.start(now_ns, now_ns, slot)
+    }
+
+    fn end_rest<T: Transport>(&mut self, slot: usize, transport: &mut T) {
+        match self.connections[slot].phase {
+            Phase::Resting { open: true } => {
+                let now_ns = transport.now_ns();
+                if self.start(now_ns, now_ns, slot) == Next::Send {
+                    transport.send(slot, self);
+                }
+            }
+            Phase::Resting { open: false } => self.connections[slot].phase = Phase::Rested,
+            Phase::Closed | Phase::Free { .. } | Phase::Rested | Phase::Busy(_) => {
+                debug_assert!(false, "a rest ends by its timer only");
+            }
+        }
+    }
+
+    /// Makes the next batch and sends it.
+    fn start(&mut self, now_ns: u64, intended_ns: u64, slot: usize) -> Next {
+        let connection = &mut self.connections[slot];
+        if self.source.fixed().is_none() {
+            if let Err(error) = self.source.render(&mut connection.request) {
+                return self.give_up(error);
+            }
+            connection.parser.expect_head_only(is_head(&connection.request));
+        }
+        connection.phase = Phase::Busy(Batch { intended_ns, sent_ns: now_ns, left: self.depth });
+        self.tally.counts.sent += self.depth;
+        self.in_flight += self.depth;
+        if self.hung == HungRule::End && !connection.watched {
+            connection.watched = true;
+            self.timers.set(now_ns.saturating_add(self.timeout_ns), slot, Timer::Timeout);
+        }
+        Next::Send
+    }
+
+    /// Gives up what the connection has sent if that is unanswered for too long; else looks again
+    /// when it would be. One timer per connection is enough, however many batches it sends.
+    fn end_hung<T: Transport>(&mut self, now_ns: u64, slot: usize, transport: &mut T) {
+        let connection = &mut self.connections[slot];
+        connection.watched = false;
+        let Phase::Busy(batch) = connection.phase else { return };
+        let due_ns = batch.sent_ns.saturating_add(self.timeout_ns);
+        if due_ns > now_ns {
+            connection.watched = true;
+            self.timers.set(due_ns, slot, Timer::Timeout);
+            return;
+        }
+        connection.close();
+        self.in_flight -= batch.left;
+        self.tally.gave_up(now_ns, &batch);
+        self.tally.counts.reopened += 1;
+        transport.open(slot, self);
+    }
+
+    /// The source cannot go on: the loop ends the run after this turn.
+    fn give_up(&mut self, error: SourceError) -> Next {
+        self.error.get_or_insert(error);
+        Next::Wait
+    }
+
+    /// Ends the measurement. Walks all connections, and all requests that are due and unsent.
+    fn finish(mut self, mut meter: Meter, now_ns: u64) -> (Outcome, S) {
+        if meter.begins(now_ns) {
+            self.tally.begin(now_ns, self.in_flight);
+        }
+        self.tally.close_gap(now_ns);
+        for connection in &self.connections {
+            if let Phase::Busy(batch) = connection.phase {
+                if now_ns - batch.sent_ns > self.timeout_ns {
+                    self.tally.hung(now_ns, &batch);
+                } else {
+                    self.tally.counts.in_flight += batch.left;
+                }
+            }
+        }
+        // What is due in the moment of the end is no part of the measurement any more.
+        while let Some(arrivals) = &mut self.arrivals
+            && let Some(intended_ns) = arrivals.take(now_ns.saturating_sub(1))
+        {
+            self.tally.unsent(now_ns, intended_ns, self.depth);
+        }
+        debug_assert!(self.tally.counts.balance(), "{:?}", self.tally.counts);
+        (meter.finish(now_ns, self.tally), self.source)
     }
 }
 
-impl Handler for Worker {
-    fn opened(&mut self, now_ns: u64, slot: usize) -> Next {
-        self.next(now_ns, slot)
-    }
-
-    fn received(&mut self, now_ns: u64, slot: usize, bytes: &[u8], reusable: bool) -> Next {
-        self.counts.read_bytes += bytes.len() as u64;
-        match self.connections[slot].parser.advance(bytes, &mut self.heads) {
-            Ok(Progress::Partial) => Next::Wait,
-            // One request is open at a time, so that the end of its response ends the bytes.
-            Ok(Progress::Complete { consumed, status, keep_alive }) if consumed == bytes.len() => {
-                self.complete(now_ns, slot, status, keep_alive && reusable)
-            }
-            Ok(Progress::Complete { .. }) | Err(_) => {
-                self.counts.framing += u64::from(self.abandon(slot));
-                self.reopen(slot)
-            }
-        }
-    }
-
-    fn closed(&mut self, now_ns: u64, slot: usize) -> Next {
-        let parser = &mut self.connections[slot].parser;
-        if !parser.has_begun() {
-            self.counts.read += u64::from(self.abandon(slot));
-            return self.reopen(slot);
-        }
-        match parser.finish() {
-            Ok(status) => self.complete(now_ns, slot, status, false),
-            Err(_) => {
-                self.counts.framing += u64::from(self.abandon(slot));
-                self.reopen(slot)
-            }
-        }
-    }
-
-    fn failed(&mut self, now_ns: u64, slot: usize, failure: Failure) -> Next {
-        match failure {
-            Failure::Connect => {
-                self.counts.connect += 1;
-                self.retries.push_back((now_ns.saturating_add(RETRY_NS), slot));
-                return Next::Close;
-            }
-            Failure::Read => self.counts.read += u64::from(self.abandon(slot)),
-            Failure::Write => self.counts.write += u64::from(self.abandon(slot)),
-        }
-        self.reopen(slot)
-    }
-
-    fn request(&self, _slot: usize) -> &[u8] {
-        &self.request
-    }
+/// Whether a batch begins with a HEAD request, whose response has no body.
+fn is_head(batch: &[u8]) -> bool {
+    batch.starts_with(b"HEAD ")
 }
 
 #[cfg(test)]

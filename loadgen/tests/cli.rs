@@ -7,6 +7,7 @@
 use record::LoadReport;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -143,21 +144,47 @@ fn load(name: &str, server: &Server, words: &[&str]) -> (String, LoadReport) {
     all.extend(words);
     let output = loadgen(&all);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    assert_eq!(text(&output.stderr), "");
     let report = json.read();
+    let limit = report.client.as_ref().unwrap().limit.as_ref();
+    assert_eq!(text(&output.stderr).strip_suffix('\n'), limit.map(String::as_str));
     let errors = &report.errors;
-    let ended = report.requests + errors.read + errors.write + errors.framing;
+    let ended = report.requests + errors.read + errors.write + errors.framing + errors.hung;
     assert_eq!(report.sent, ended + report.in_flight, "{report:?}");
     assert!(report.in_flight <= report.setup.connections, "{report:?}");
-    assert_eq!(report.latency.count, report.requests);
+    assert_eq!(report.censored, errors.hung + report.unsent);
+    assert_eq!(report.latency.count, report.requests + report.censored);
     assert_eq!(report.status.values().sum::<u64>(), report.requests);
     assert_eq!(report.interval_requests.iter().sum::<u64>(), report.requests);
     let histogram = record::decode_histogram(&report.latency.histogram_ns).unwrap();
-    assert_eq!(histogram.len(), report.requests);
+    assert_eq!(histogram.len(), report.latency.count);
     // What was in flight at the end may not have been read; nothing else can be missing.
     let seen = server.requests() - before;
     assert!(seen <= report.sent && seen >= report.sent - report.in_flight, "{seen}: {report:?}");
     (text(&output.stdout).to_owned(), report)
+}
+
+/// Serves a path with [`OK`] until the test ends; returns the URL that names it.
+fn unix_server(name: &str) -> (std::path::PathBuf, String) {
+    let path = std::env::temp_dir().join(format!("loadgen-{name}-{}", std::process::id()));
+    let listener = UnixListener::bind(&path).unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            thread::spawn(move || {
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                let mut line = String::new();
+                while reader.read_line(&mut line).is_ok_and(|count| count > 0) {
+                    let ended = line == "\r\n";
+                    line.clear();
+                    if ended && stream.write_all(OK.as_bytes()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    let encoded = path.to_str().unwrap().replace('/', "%2F");
+    (path, format!("http+unix://{encoded}/"))
 }
 
 /// The lines that only stand there when something went wrong.
@@ -302,6 +329,72 @@ fn hung_connections_are_in_flight_at_the_end() {
     let (output, report) = load("all-hung", &server, &["-t1", "-c5"]);
     assert_eq!((report.sent, report.requests, report.in_flight), (5, 0, 5));
     assert!(output.contains("    Latency     0.00us    0.00us   0.00us    -nan%\n"), "{output}");
+}
+
+#[test]
+fn hung_requests_may_be_ended() {
+    let server = Server::start(|_, _| Answer::Hang);
+    let words = ["-t1", "-c3", "-d3", "-T1", "--end-hung"];
+    let (output, report) = load("end-hung", &server, &words);
+    // At 1 s and again at 2 s; what is sent then may reach its time before the run is over.
+    assert!((6..=9).contains(&report.errors.hung), "{report:?}");
+    assert!(report.setup.ends_hung && report.latency.min_us >= 1e6);
+    let line =
+        format!("  Socket errors: connect 0, read 0, write 0, timeout {}", report.errors.hung);
+    assert_eq!(complaints(&output), [line]);
+}
+
+#[test]
+fn a_rate_is_kept_and_what_it_took_is_told() {
+    let server = Server::start(|_, _| Answer::Keep(OK.into()));
+    let words = ["-t1", "-c4", "-R", "500", "-U", "--check", "--arrival", "poisson", "--seed", "9"];
+    let (output, report) = load("rate", &server, &words);
+    assert_eq!(report.setup.schedule, "open");
+    assert_eq!((report.setup.rate_rps, report.setup.seed), (Some(500), Some(9)));
+    // The seed gives the times, so the number of them within the second is the same each time.
+    let due = report.sent + report.unsent;
+    assert!((430..570).contains(&due), "{due}");
+    let client = report.client.unwrap();
+    assert!(client.on_time_percent.is_some() && client.target_rps.is_some());
+    assert_eq!(report.service.unwrap().count, report.requests + report.errors.hung);
+    for line in [
+        "  Latency Distribution (HdrHistogram - Recorded Latency)\n 50.000% ",
+        "  Latency Distribution (HdrHistogram - Uncorrected Latency (measured without",
+        "\nCheck\n  Requests due          ",
+        "\n  Latency from sent     p50 ",
+        "\n  Requests in flight    ",
+        "\n  Status 200            ",
+    ] {
+        assert!(output.contains(line), "{line:?} in {output}");
+    }
+}
+
+#[test]
+fn unix_sockets_are_loaded_like_any_other() {
+    let (path, url) = unix_server("unix");
+    let json = JsonFile::new("unix");
+    let output = loadgen(&["-t1", "-c2", "-d1", "--json", json.path(), &url]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let report = json.read();
+    assert!(report.requests > 0 && report.errors == record::LoadErrors::default());
+    assert_eq!(report.setup.endpoints, [path.to_str().unwrap()]);
+    std::fs::remove_file(path).unwrap();
+    let output = loadgen(&["-t1", "-c1", "-d1", &url]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).starts_with("unable to connect to /"), "{output:?}");
+    assert!(text(&output.stderr).ends_with(" No such file or directory\n"), "{output:?}");
+}
+
+#[test]
+fn connections_may_lead_to_several_servers() {
+    let servers = [0, 1].map(|_| Server::start(|_, _| Answer::Keep(OK.into())));
+    let connect = servers.each_ref().map(|server| server.address.to_string()).join(",");
+    // NB: nobody listens at the URL, which only gives the Host field.
+    let words = ["-t2", "-c6", "-d1", "--connect", &connect, "http://127.0.0.1:1/"];
+    let output = loadgen(&words);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(servers.iter().all(|server| server.requests() > 0));
+    assert_eq!(complaints(text(&output.stdout)), [""; 0]);
 }
 
 #[test]

@@ -19,17 +19,35 @@ pub struct LoadReport {
     pub read_bytes: u64,
     /// Responses per second.
     pub throughput_rps: f64,
-    /// Latency of every response, none left out.
+    /// Latency of every response, none left out, and of the `censored` requests. In a closed loop
+    /// from when the request was sent, in an open one from when it was to be sent.
     pub latency: Latency,
+    /// In an open loop, the latency of the same responses from when each request was really sent.
+    #[serde(default)]
+    pub service: Option<Latency>,
+    /// In an open loop, from when a request could have been sent, being due and a connection free,
+    /// to when it was: how late the generator was.
+    #[serde(default)]
+    pub lateness: Option<Latency>,
+    /// Samples of `latency` that say how long a request had waited when it was given up or the
+    /// measurement ended: `errors.hung` and `unsent`.
+    #[serde(default)]
+    pub censored: u64,
     /// Errors by kind.
     pub errors: LoadErrors,
+    /// Failures of connections, by what was being done and the error number.
+    #[serde(default)]
+    pub errors_by_errno: Vec<ErrnoCount>,
     /// Responses by status code.
     pub status: BTreeMap<u16, u64>,
     /// Requests sent, those in flight when the warm-up ended included. Each is in exactly one of
-    /// `requests`, `errors.read`, `errors.write`, `errors.framing` and `in_flight`.
+    /// `requests`, `errors.read`, `errors.write`, `errors.framing`, `errors.hung` and `in_flight`.
     pub sent: u64,
-    /// Requests sent and not answered when the measurement ended.
+    /// Requests sent and not answered when the measurement ended, none older than the time-out.
     pub in_flight: u64,
+    /// Requests of an open loop that were due but could not be sent before the measurement ended.
+    #[serde(default)]
+    pub unsent: u64,
     /// Connections opened again, because the server had closed them or after an error.
     pub reopened: u64,
     /// Length of one element of `interval_requests` in seconds.
@@ -38,11 +56,14 @@ pub struct LoadReport {
     pub interval_requests: Vec<u64>,
     /// CPU time of the generator's threads in seconds, user and system.
     pub cpu_s: f64,
+    /// Whether the figures are those of the server, or of the generator.
+    #[serde(default)]
+    pub client: Option<LoadClient>,
 }
 
 impl LoadReport {
     /// The version written by this build.
-    pub const SCHEMA: u32 = 1;
+    pub const SCHEMA: u32 = 2;
 }
 
 /// What the generator was asked for.
@@ -61,8 +82,34 @@ pub struct LoadSetup {
     pub warmup_s: f64,
     /// Transport: `epoll`.
     pub transport: String,
-    /// Schedule: `closed` (each connection sends when it has its answer).
+    /// Schedule: `closed` (each connection sends when it has its answer) or `open` (each request
+    /// is sent at its time).
     pub schedule: String,
+    /// Requests per second asked of an open loop.
+    #[serde(default)]
+    pub rate_rps: Option<u64>,
+    /// Gaps of an open loop: `fixed` or `poisson`.
+    #[serde(default)]
+    pub arrival: Option<String>,
+    /// What random gaps were drawn from.
+    #[serde(default)]
+    pub seed: Option<u64>,
+    /// How the time of the next request was waited for: `near` (sleeping, then spinning), `always`
+    /// (spinning) or `never` (sleeping).
+    #[serde(default)]
+    pub spin: Option<String>,
+    /// Seconds after which a response is late.
+    #[serde(default)]
+    pub timeout_s: Option<f64>,
+    /// Whether a request without an answer until then was given up and its connection reopened.
+    #[serde(default)]
+    pub ends_hung: bool,
+    /// Requests sent at once on a connection.
+    #[serde(default)]
+    pub pipeline: Option<u64>,
+    /// Where the connections led, in turn.
+    #[serde(default)]
+    pub endpoints: Vec<String>,
     /// CPUs of the threads, empty where they were not pinned.
     pub cpus: Vec<usize>,
 }
@@ -103,12 +150,58 @@ pub struct LoadErrors {
     pub status: u64,
     /// Responses whose framing or length was wrong.
     pub framing: u64,
+    /// Requests not answered within the time-out when they were given up or the measurement ended.
+    /// They are in the histogram, with the time that they had waited.
+    #[serde(default)]
+    pub hung: u64,
 }
 
 impl LoadErrors {
     /// Errors of all kinds.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.connect + self.read + self.write + self.timeout + self.status + self.framing
+        let Self { connect, read, write, timeout, status, framing, hung } = self;
+        connect + read + write + timeout + status + framing + hung
     }
+}
+
+/// How often connections failed in one way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ErrnoCount {
+    /// What was being done: `connect`, `read` or `write`.
+    pub during: String,
+    /// The number of `errno(3)`, 0 where there was none.
+    pub errno: i32,
+    /// What the system says about it.
+    pub text: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// What the generator says about itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoadClient {
+    /// Requests per second that fell due: the rate asked for, as the schedule gave it out.
+    pub target_rps: Option<f64>,
+    /// Requests per second that were sent.
+    pub sent_rps: f64,
+    /// Of the requests that fell due, the percentage sent within 100 µs of when they were due.
+    pub on_time_percent: Option<f64>,
+    /// Requests of an open loop that waited for a connection, because all were busy.
+    pub queued: u64,
+    /// CPU time of each thread as a percentage of the time measured.
+    pub thread_cpu_percent: Vec<f64>,
+    /// Requests in flight, averaged over the measurement.
+    pub in_flight_mean: f64,
+    /// What Little's law makes of throughput and latency from the send on: it is near
+    /// `in_flight_mean` where the samples account for the time.
+    pub littles_law: f64,
+    /// The longest time without a response on one thread, in seconds.
+    pub longest_gap_s: f64,
+    /// When that began, in seconds after the measurement did.
+    pub longest_gap_at_s: f64,
+    /// Why the figures are the generator's limit instead of the server's; none where they are not.
+    pub limit: Option<String>,
 }

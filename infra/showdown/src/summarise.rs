@@ -159,13 +159,14 @@ fn count<T>(items: impl Iterator<Item = T>) -> u64 {
 }
 
 fn add_errors(sum: &mut LoadErrors, more: &LoadErrors) {
-    let LoadErrors { connect, read, write, timeout, status, framing } = more;
+    let LoadErrors { connect, read, write, timeout, status, framing, hung } = more;
     sum.connect += connect;
     sum.read += read;
     sum.write += write;
     sum.timeout += timeout;
     sum.status += status;
     sum.framing += framing;
+    sum.hung += hung;
 }
 
 /// Merges the histograms and reads the percentiles off the sum: percentiles are never averaged.

@@ -52,9 +52,48 @@ fn our_own_options() {
     assert_eq!(options.pin, [0, 2, 3]);
     assert_eq!(options.json, Some(PathBuf::from("out.json")));
     assert_eq!(options.plan.warmup, Duration::from_millis(250));
-    assert_eq!(parse_warmup("2s"), Some(Duration::from_secs(2)));
-    assert_eq!(parse_warmup("ms"), None);
-    assert_eq!(parse_warmup("1.5"), None);
+    assert_eq!(parse_warmup("--warmup", "2s"), Ok(Duration::from_secs(2)));
+    assert!(parse_warmup("--warmup", "ms").is_err());
+    assert!(parse_warmup("--warmup", "1.5").is_err());
+}
+
+#[test]
+fn a_rate_makes_an_open_loop() {
+    let plain = options(&["-R", "20k", URL]);
+    let schedule = Schedule::Open { rate_rps: 20_000, arrival: Arrival::Fixed, seed: 1 };
+    assert_eq!((plain.plan.schedule, plain.layout), (schedule, Layout::Wrk2));
+    let poisson = options(&["--rate=5", "--arrival", "poisson", "--seed", "7", URL]);
+    let schedule = Schedule::Open { rate_rps: 5, arrival: Arrival::Poisson, seed: 7 };
+    assert_eq!(poisson.plan.schedule, schedule);
+    let raw = options(&["-R1", "-U", "-B", URL]);
+    assert!(raw.latency && raw.u_latency && raw.plan.batch_latency);
+}
+
+#[test]
+fn options_of_twrk_bring_its_layout() {
+    let twrk = options(&["-P", "-D", "500ms", URL]);
+    assert!(twrk.pin_allowed);
+    assert_eq!((twrk.plan.warmup, twrk.layout), (Duration::from_millis(500), Layout::Twrk));
+    assert_eq!(options(&[URL]).layout, Layout::Wrk);
+}
+
+#[test]
+fn what_connections_lead_to_and_wait_for() {
+    let both = options(&["--connect", "[::1]:80,/run/x.sock", "--end-hung", URL]);
+    let expect = [
+        Endpoint::Tcp(([0_u16, 0, 0, 0, 0, 0, 0, 1], 80).into()),
+        Endpoint::Unix(PathBuf::from("/run/x.sock")),
+    ];
+    assert_eq!((both.connect.as_slice(), both.plan.hung), (&expect as &[_], HungRule::End));
+    assert_eq!(options(&["--spin", "always", URL]).plan.spin, Spin::Always);
+}
+
+#[test]
+fn options_of_wrk_may_be_shortened_as_before_there_were_others() {
+    let short = options(&["--d", "1", "--conn", "1", "--thr=1", "--lat", "--ti", "3", URL]);
+    assert_eq!((short.duration_s, short.connections, short.threads), (1, 1, 1));
+    assert!(short.latency && short.plan.timeout == Duration::from_secs(3));
+    assert_eq!(refused(&["--s", "x.lua", URL]).usage, Usage::None, "--script");
 }
 
 #[test]
@@ -99,6 +138,7 @@ fn mistakes_that_get_wrks_usage_and_a_sentence_of_ours() {
     check(&["-d", "500ms", URL], "--duration 500ms: whole seconds");
     check(&["-T", "0.5", URL], "--timeout 0.5: whole seconds");
     check(&["-c", "1.5k", URL], "--connections 1.5k: a whole number");
+    check(&["-R", "10/s", URL], "--rate 10/s: a whole number");
     check(&["-t", "10s", URL], "--threads 10s: a whole number");
     check(&["-d", "0", URL], "must be at least 1");
     check(&["-t", "0", URL], "must be at least 1");
@@ -114,7 +154,12 @@ fn mistakes_of_our_own_get_a_sentence() {
     };
     check(&["-s", "x.lua", URL], "cannot run scripts");
     check(&["https://127.0.0.1/"], "use http://");
-    check(&["ftp://127.0.0.1/"], "the scheme must be http://");
+    check(&["ftp://127.0.0.1/"], "the scheme must be http:// or http+unix://");
+    check(&["-R0", URL], "at least one request per second");
+    check(&["--arrival", "uniform", URL], "--arrival uniform: one of fixed, poisson");
+    check(&["--spin", "x", URL], "--spin x: one of near, always, never");
+    check(&["--seed", "-1", URL], "--seed -1: a whole number");
+    check(&["--connect", "localhost:80", URL], "'localhost:80' is neither ADDRESS:PORT");
     check(&["--pin", "x", URL], "'x' is no CPU");
     check(&["--pin", "3-1", URL], "backwards");
     check(&["--pin", "1024", URL], "'1024' is no CPU");

@@ -1,4 +1,4 @@
-//! Kernel TCP over one edge-triggered epoll.
+//! Kernel sockets, TCP or Unix, over one edge-triggered epoll.
 //!
 //! A socket is added to the epoll once, for reading and writing, when it is opened; there is no
 //! further `epoll_ctl`. An exchange costs one `recv` and one `send`, and its share of an
@@ -11,17 +11,20 @@
 //! between, some tens of nanoseconds, is counted as the server's, never the other way round.
 
 use super::sys::{self, Epoll, Event};
-use super::{Failure, Handler, Next, Transport};
+use super::{Endpoint, Failure, Handler, Next, Transport};
+use socket2::{Domain, SockAddr, Socket as Stream, Type};
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
 
 /// Bytes read at once.
 const RECEIVE_BYTES: usize = 64 * 1024;
 
-/// Most events taken in one turn: enough to share the cost of waiting, few enough that the turn is
-/// over soon and the clock is looked at again.
-const EVENTS_MAX: usize = 128;
+/// Most events taken in one turn of a closed loop: enough to share the cost of waiting.
+pub const EVENTS_CLOSED: usize = 128;
+
+/// Most events taken in one turn of an open loop: few enough that the turn is over soon, and a
+/// request that falls due meanwhile is not late by much.
+pub const EVENTS_OPEN: usize = 8;
 
 /// Most reads on one connection in one turn, so that a long body does not keep the others waiting.
 const READS_MAX: usize = 16;
@@ -29,7 +32,7 @@ const READS_MAX: usize = 16;
 /// One connection.
 #[derive(Debug, Default)]
 struct Socket {
-    stream: Option<TcpStream>,
+    stream: Option<Stream>,
     opening: bool,
     /// Bytes of the request that are written, while some are not.
     written: Option<usize>,
@@ -47,11 +50,12 @@ enum ReadOutcome {
     More,
 }
 
-/// The connections of one thread to one address.
+/// The connections of one thread.
 #[derive(Debug)]
 pub struct EpollTransport {
     epoll: Epoll,
-    address: SocketAddr,
+    /// Where connections lead, in turn.
+    addresses: Vec<SockAddr>,
     sockets: Vec<Socket>,
     events: Vec<Event>,
     buffer: Vec<u8>,
@@ -60,26 +64,39 @@ pub struct EpollTransport {
 }
 
 impl EpollTransport {
-    /// Makes room for connections to `address`; none is opened.
+    /// Makes room for connections, which will be spread over `endpoints` in turn; none is opened.
+    /// One turn takes at most `events` events.
     ///
     /// # Errors
-    /// EMFILE or ENFILE where there is no descriptor for the epoll.
-    pub fn new(address: SocketAddr, connections: usize) -> io::Result<Self> {
+    /// EMFILE or ENFILE where there is no descriptor for the epoll, EINVAL where the path of a Unix
+    /// socket is too long.
+    ///
+    /// # Panics
+    /// Where there is no endpoint, or `events` is 0.
+    pub fn new(endpoints: &[Endpoint], connections: usize, events: usize) -> io::Result<Self> {
+        assert!(!endpoints.is_empty() && events > 0, "connections lead somewhere, turns do work");
         let mut sockets = Vec::new();
         sockets.resize_with(connections, Socket::default);
         Ok(Self {
             epoll: Epoll::new()?,
-            address,
+            addresses: endpoints.iter().map(Endpoint::sock_addr).collect::<io::Result<_>>()?,
             sockets,
-            events: vec![Event::default(); EVENTS_MAX],
+            events: vec![Event::default(); events],
             buffer: vec![0; RECEIVE_BYTES],
             unfinished: VecDeque::with_capacity(connections),
         })
     }
 
     fn try_open(&mut self, slot: usize) -> io::Result<()> {
-        let stream = sys::connect(self.address)?;
-        stream.set_nodelay(true)?;
+        let address = &self.addresses[slot % self.addresses.len()];
+        let stream = Stream::new(address.domain(), Type::STREAM.nonblocking().cloexec(), None)?;
+        if address.domain() != Domain::UNIX {
+            stream.set_tcp_nodelay(true)?;
+        }
+        match stream.connect(address) {
+            Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
+            _ => {}
+        }
         self.epoll.add(&stream, slot)?;
         self.sockets[slot] = Socket {
             stream: Some(stream),
@@ -100,10 +117,7 @@ impl EpollTransport {
     fn apply(&mut self, slot: usize, next: Next, handler: &mut impl Handler) {
         match next {
             Next::Wait => {}
-            Next::Send => {
-                self.sockets[slot].written = Some(0);
-                self.write(slot, handler);
-            }
+            Next::Send => self.send(slot, handler),
             Next::Reopen => {
                 self.close(slot);
                 self.open(slot, handler);
@@ -112,8 +126,15 @@ impl EpollTransport {
         }
     }
 
-    fn fail(&mut self, slot: usize, failure: Failure, handler: &mut impl Handler) {
-        let next = handler.failed(self.now_ns(), slot, failure);
+    fn fail(
+        &mut self,
+        slot: usize,
+        failure: Failure,
+        error: &io::Error,
+        handler: &mut impl Handler,
+    ) {
+        let errno = error.raw_os_error().unwrap_or(0);
+        let next = handler.failed(self.now_ns(), slot, failure, errno);
         debug_assert!(matches!(next, Next::Reopen | Next::Close), "a failed connection is over");
         self.apply(slot, next, handler);
     }
@@ -131,7 +152,7 @@ impl EpollTransport {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // An edge tells when there is room again.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(_) => return self.fail(slot, Failure::Write, handler),
+                Err(error) => return self.fail(slot, Failure::Write, &error, handler),
             }
         }
         socket.written = None;
@@ -161,7 +182,7 @@ impl EpollTransport {
                 let next = handler.opened(self.now_ns(), slot);
                 self.apply(slot, next, handler);
             }
-            Ok(Some(_)) | Err(_) => self.fail(slot, Failure::Connect, handler),
+            Ok(Some(error)) | Err(error) => self.fail(slot, Failure::Connect, &error, handler),
         }
     }
 
@@ -198,8 +219,8 @@ impl EpollTransport {
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Next::Wait,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return ReadOutcome::More,
-            Err(_) => {
-                self.fail(slot, Failure::Read, handler);
+            Err(error) => {
+                self.fail(slot, Failure::Read, &error, handler);
                 return ReadOutcome::Done;
             }
         };
@@ -223,9 +244,14 @@ impl Transport for EpollTransport {
     }
 
     fn open(&mut self, slot: usize, handler: &mut impl Handler) {
-        if self.try_open(slot).is_err() {
-            self.fail(slot, Failure::Connect, handler);
+        if let Err(error) = self.try_open(slot) {
+            self.fail(slot, Failure::Connect, &error, handler);
         }
+    }
+
+    fn send(&mut self, slot: usize, handler: &mut impl Handler) {
+        self.sockets[slot].written = Some(0);
+        self.write(slot, handler);
     }
 
     fn poll(&mut self, wait_ns: u64, handler: &mut impl Handler) -> io::Result<()> {

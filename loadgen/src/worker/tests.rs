@@ -1,8 +1,13 @@
 //! The loop in virtual time, over a transport that is a script: what a server does with the n-th
 //! request of a run is a function, and every latency is known beforehand.
 
+mod failures;
+mod open_loop;
+mod sources;
+
 use super::*;
-use crate::plan::{StopRule, TransportKind};
+use crate::source::Fixed;
+use crate::transport::{Failure, Handler};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
@@ -42,9 +47,28 @@ struct Script {
     generations: Vec<u64>,
     acts: BinaryHeap<Scheduled>,
     order: u64,
+    /// What a poll costs that does not wait, so that a thread that spins gets on.
+    poll_ns: u64,
+    /// What was sent, in order.
+    sent: Vec<(u64, Vec<u8>)>,
 }
 
 impl Script {
+    fn new(case: &Case) -> Self {
+        Self {
+            now_ns: 5 * MS,
+            server: case.server,
+            door: case.door,
+            opened: 0,
+            requests: 0,
+            generations: vec![0; case.plan.connections],
+            acts: BinaryHeap::new(),
+            order: 0,
+            poll_ns: 0,
+            sent: Vec::new(),
+        }
+    }
+
     fn schedule(&mut self, delay_ns: u64, slot: usize, act: Act) {
         self.order += 1;
         let generation = self.generations[slot];
@@ -54,13 +78,7 @@ impl Script {
     fn apply(&mut self, slot: usize, next: Next, handler: &mut impl Handler) {
         match next {
             Next::Wait => {}
-            Next::Send => {
-                assert_eq!(handler.request(slot), b"request");
-                for (delay_ns, act) in (self.server)(self.requests) {
-                    self.schedule(delay_ns, slot, act);
-                }
-                self.requests += 1;
-            }
+            Next::Send => self.send(slot, handler),
             Next::Reopen => self.open(slot, handler),
             Next::Close => self.generations[slot] += 1,
         }
@@ -72,11 +90,11 @@ impl Script {
         let now_ns = self.now_ns;
         let next = match act {
             Act::Open => handler.opened(now_ns, slot),
-            Act::Refuse => handler.failed(now_ns, slot, Failure::Connect),
+            Act::Refuse => handler.failed(now_ns, slot, Failure::Connect, libc::ECONNREFUSED),
             Act::Bytes(text) => handler.received(now_ns, slot, text.as_bytes(), true),
             Act::LastBytes(text) => handler.received(now_ns, slot, text.as_bytes(), false),
             Act::Close => handler.closed(now_ns, slot),
-            Act::Reset => handler.failed(now_ns, slot, Failure::Read),
+            Act::Reset => handler.failed(now_ns, slot, Failure::Read, libc::ECONNRESET),
         };
         self.apply(slot, next, handler);
     }
@@ -94,8 +112,16 @@ impl Transport for Script {
         self.schedule(MS, slot, act);
     }
 
+    fn send(&mut self, slot: usize, handler: &mut impl Handler) {
+        self.sent.push((self.now_ns, handler.request(slot).to_vec()));
+        for (delay_ns, act) in (self.server)(self.requests) {
+            self.schedule(delay_ns, slot, act);
+        }
+        self.requests += 1;
+    }
+
     fn poll(&mut self, wait_ns: u64, handler: &mut impl Handler) -> io::Result<()> {
-        let until_ns = self.now_ns + wait_ns;
+        let until_ns = self.now_ns + wait_ns.max(self.poll_ns);
         let next_ns = self.acts.peek().map_or(u64::MAX, |Reverse((at_ns, ..))| *at_ns);
         self.now_ns = next_ns.min(until_ns);
         while let Some(Reverse((at_ns, _, slot, generation, act))) = self.acts.peek().copied()
@@ -111,51 +137,59 @@ impl Transport for Script {
 }
 
 struct Case {
-    connections: usize,
-    warmup_ms: u64,
-    duration_ms: u64,
+    plan: Plan,
     server: Server,
     door: fn(u64) -> Act,
     interrupted: bool,
 }
 
 /// One connection for 100 ms, to a server that answers after 1 ms.
-const CASE: Case = Case {
-    connections: 1,
-    warmup_ms: 0,
-    duration_ms: 100,
-    server: |_| vec![(MS, Act::Bytes(OK))],
-    door: |_| Act::Open,
-    interrupted: false,
-};
+fn case() -> Case {
+    Case {
+        plan: Plan { timeout: Duration::from_millis(10), ..closed(1, 100) },
+        server: |_| vec![(MS, Act::Bytes(OK))],
+        door: |_| Act::Open,
+        interrupted: false,
+    }
+}
+
+fn closed(connections: usize, duration_ms: u64) -> Plan {
+    let plan = Plan::closed(connections, Duration::from_millis(duration_ms));
+    Plan { timeout: Duration::from_millis(10), ..plan }
+}
+
+/// Runs a case with a source of its own; returns what was measured and what was sent.
+fn run_with<S: Source>(case: &Case, source: S) -> Result<(Outcome, Script), LoadError> {
+    let mut script = Script::new(case);
+    if case.plan.spin == Spin::Always {
+        script.poll_ns = 1000;
+    }
+    let window = Window::new(script.now_ns, &case.plan);
+    let worker = Worker::new(&case.plan, source, Share::WHOLE, &window);
+    let interrupted = AtomicBool::new(case.interrupted);
+    let (outcome, _) = run(&mut script, worker, window, &interrupted)?;
+    let counts = &outcome.counts;
+    assert!(counts.balance(), "{counts:?}");
+    if !case.plan.batch_latency {
+        assert_eq!(outcome.latency.count(), counts.requests + counts.censored());
+    }
+    assert_eq!(outcome.series.iter().sum::<u64>(), counts.requests);
+    assert_eq!(outcome.statuses.iter().sum::<u64>(), counts.requests);
+    Ok((outcome, script))
+}
 
 fn outcome(case: &Case) -> Outcome {
-    let plan = Plan {
-        schedule: Schedule::Closed,
-        transport: TransportKind::Epoll,
-        stop: StopRule::After(Duration::from_millis(case.duration_ms)),
-        warmup: Duration::from_millis(case.warmup_ms),
-        timeout: Duration::from_millis(10),
-        connections: case.connections,
-    };
-    let mut script = Script {
-        now_ns: 5 * MS,
-        server: case.server,
-        door: case.door,
-        opened: 0,
-        requests: 0,
-        generations: vec![0; case.connections],
-        acts: BinaryHeap::new(),
-        order: 0,
-    };
-    let window = Window::new(script.now_ns, &plan);
-    let worker = Worker::new(&plan, b"request".to_vec());
-    let outcome = run(&mut script, worker, window, &AtomicBool::new(case.interrupted)).unwrap();
-    assert!(outcome.counts.balance(), "{:?}", outcome.counts);
-    assert_eq!(outcome.latency.count(), outcome.counts.requests);
-    assert_eq!(outcome.series.iter().sum::<u64>(), outcome.counts.requests);
-    assert_eq!(outcome.statuses.iter().sum::<u64>(), outcome.counts.requests);
+    let source = Fixed::new(b"request".to_vec(), 1);
+    let (outcome, script) = run_with(case, source).unwrap();
+    assert!(script.sent.iter().all(|(_, bytes)| bytes == b"request"));
     outcome
+}
+
+/// A figure that was read off a histogram of three digits.
+#[track_caller]
+fn assert_near(value_ns: u64, expect_ms: u64) {
+    let expect_ns = expect_ms * MS;
+    assert!(value_ns.abs_diff(expect_ns) <= expect_ns / 1000, "{value_ns} for {expect_ms} ms");
 }
 
 /// Counts, with what no case is about left out.
@@ -165,7 +199,7 @@ fn counts(case: &Case) -> Counts {
 
 #[test]
 fn a_steady_server_gives_exactly_the_latencies_it_has() {
-    let outcome = outcome(&Case { connections: 3, duration_ms: 1000, ..CASE });
+    let outcome = outcome(&Case { plan: closed(3, 1000), ..case() });
     // Connections open after 1 ms; each then has an answer every millisecond up to 1,000 ms.
     let expect = Counts {
         sent: 3000,
@@ -187,7 +221,7 @@ fn a_steady_server_gives_exactly_the_latencies_it_has() {
 #[test]
 fn a_late_answer_is_counted_as_late_and_kept() {
     let server: Server = |n| vec![(if n == 5 { 50 * MS } else { MS }, Act::Bytes(OK))];
-    let outcome = outcome(&Case { server, ..CASE });
+    let outcome = outcome(&Case { server, ..case() });
     assert_eq!(outcome.counts.timeout, 1);
     assert_eq!(outcome.latency.max(), 50 * MS);
     assert_eq!(outcome.counts.requests, 50);
@@ -202,70 +236,15 @@ fn an_answer_in_pieces_is_complete_with_its_last_byte() {
             (3 * MS, Act::Bytes("k")),
         ]
     };
-    let outcome = outcome(&Case { server, ..CASE });
+    let outcome = outcome(&Case { server, ..case() });
     assert_eq!((outcome.latency.min(), outcome.latency.max()), (3 * MS, 3 * MS));
     assert_eq!(outcome.counts.requests, 33);
 }
 
 #[test]
-fn a_server_that_never_answers_leaves_every_request_in_flight() {
-    let expect = Counts { sent: 4, in_flight: 4, ..Counts::default() };
-    assert_eq!(counts(&Case { connections: 4, server: |_| Vec::new(), ..CASE }), expect);
-}
-
-#[test]
-fn an_announced_close_is_no_error_however_it_arrives() {
-    const LAST: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok";
-    const UNTIL: &str = "HTTP/1.1 200 OK\r\n\r\nok";
-    let servers: [Server; 4] = [
-        |_| vec![(MS, Act::Bytes(LAST)), (MS, Act::Close)],
-        |_| vec![(MS, Act::LastBytes(LAST)), (MS, Act::Close)],
-        |_| vec![(MS, Act::LastBytes(OK)), (MS, Act::Close)],
-        |_| vec![(MS / 2, Act::Bytes(UNTIL)), (MS, Act::Close)],
-    ];
-    for (index, server) in servers.into_iter().enumerate() {
-        let expect = Counts {
-            // Opening takes a millisecond, answering another: 2, 4, … 98 ms, and at 100 ms.
-            sent: 50,
-            requests: 50,
-            reopened: 50,
-            ..Counts::default()
-        };
-        assert_eq!(counts(&Case { server, ..CASE }), expect, "server {index}");
-    }
-}
-
-#[test]
-fn failures_are_counted_by_kind_and_the_connection_opened_again() {
-    let check = |server: Server, expect: Counts| {
-        let expect = Counts { sent: 50, reopened: 50, ..expect };
-        assert_eq!(counts(&Case { server, ..CASE }), expect);
-    };
-    let read = Counts { read: 50, ..Counts::default() };
-    let framing = Counts { framing: 50, ..Counts::default() };
-    check(|_| vec![(MS, Act::Reset)], read);
-    check(|_| vec![(MS, Act::Close)], read);
-    check(|_| vec![(MS / 2, Act::Bytes("HTTP/1.1 2")), (MS, Act::Reset)], read);
-    check(|_| vec![(MS / 2, Act::Bytes("HTTP/1.1 2")), (MS, Act::Close)], framing);
-    check(|_| vec![(MS, Act::Bytes("SSH-2.0-OpenSSH\r\n"))], framing);
-    check(|_| vec![(MS, Act::Bytes("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nok"))], framing);
-    check(
-        |_| {
-            let short = "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok";
-            vec![(MS / 2, Act::Bytes(short)), (MS, Act::Close)]
-        },
-        framing,
-    );
-}
-
-#[test]
-fn after_a_failure_a_response_that_had_begun_is_forgotten() {
-    let server: Server = |n| match n {
-        0 => vec![(MS, Act::Bytes("HTTP/1.1 200 OK\r\ncontent-")), (2 * MS, Act::Reset)],
-        _ => vec![(MS, Act::Bytes(OK))],
-    };
-    let got = counts(&Case { server, ..CASE });
-    assert_eq!((got.read, got.framing, got.requests), (1, 0, 96));
+fn a_server_that_never_answers_leaves_every_request_hung() {
+    let expect = Counts { sent: 4, hung: 4, ..Counts::default() };
+    assert_eq!(counts(&Case { plan: closed(4, 100), server: |_| Vec::new(), ..case() }), expect);
 }
 
 #[test]
@@ -274,28 +253,17 @@ fn bad_statuses_are_counted_and_completed() {
         let bad = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
         vec![(MS, Act::Bytes(if n % 3 == 0 { bad } else { OK }))]
     };
-    let outcome = outcome(&Case { server, ..CASE });
+    let outcome = outcome(&Case { server, ..case() });
     assert_eq!((outcome.counts.requests, outcome.counts.status), (99, 33));
     assert_eq!((outcome.statuses[200], outcome.statuses[404]), (66, 33));
-}
-
-#[test]
-fn refused_connections_are_tried_again_at_a_bounded_pace() {
-    let got = counts(&Case { duration_ms: 1000, door: |_| Act::Refuse, ..CASE });
-    // At 1 ms and each 101 ms after: the pause, and a millisecond to be refused.
-    assert_eq!(got, Counts { connect: 10, ..Counts::default() });
-    let door = |n| if n < 3 { Act::Refuse } else { Act::Open };
-    let got = counts(&Case { duration_ms: 1000, door, ..CASE });
-    assert_eq!((got.connect, got.reopened), (3, 0));
-    // Open at 304 ms, then an answer each millisecond.
-    assert_eq!(got.requests, 696);
 }
 
 #[test]
 fn the_warmup_is_forgotten_but_for_the_requests_in_flight() {
     // The connection opens at 1 ms, the first answer comes at 51 ms: it was sent in the warm-up.
     let server: Server = |n| vec![(if n == 0 { 50 * MS } else { MS }, Act::Bytes(OK))];
-    let outcome = outcome(&Case { warmup_ms: 20, duration_ms: 100, server, ..CASE });
+    let plan = Plan { warmup: Duration::from_millis(20), ..closed(1, 100) };
+    let outcome = outcome(&Case { plan, server, ..case() });
     assert_eq!(outcome.counts.requests, 70);
     assert_eq!(outcome.counts.sent, 71);
     assert_eq!(outcome.latency.max(), 50 * MS);
@@ -305,16 +273,17 @@ fn the_warmup_is_forgotten_but_for_the_requests_in_flight() {
 
 #[test]
 fn an_interrupted_run_reports_what_it_has() {
-    let early = outcome(&Case { interrupted: true, ..CASE });
+    let early = outcome(&Case { interrupted: true, ..case() });
     assert_eq!(early.counts, Counts::default());
-    let in_warmup = outcome(&Case { interrupted: true, warmup_ms: 50, ..CASE });
+    let plan = Plan { warmup: Duration::from_millis(50), ..closed(1, 100) };
+    let in_warmup = outcome(&Case { interrupted: true, plan, ..case() });
     assert_eq!((in_warmup.counts, in_warmup.duration_s()), (Counts::default(), 0.0));
 }
 
 #[test]
 fn outcomes_of_threads_add_up() {
-    let mut left = outcome(&Case { connections: 2, duration_ms: 200, ..CASE });
-    let right = outcome(&Case { duration_ms: 100, ..CASE });
+    let mut left = outcome(&Case { plan: closed(2, 200), ..case() });
+    let right = outcome(&case());
     let (requests, series) = (left.counts.requests, left.series.clone());
     left.merge(&right);
     assert_eq!(left.counts.requests, requests + right.counts.requests);

@@ -1,7 +1,8 @@
 //! The transport against a peer whose every step is given: what the handler hears, in order.
 
 use super::*;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
@@ -15,6 +16,8 @@ struct Recorder {
     received_bytes: usize,
     /// Whether the connection could still be used when the latest bytes came.
     reusable: bool,
+    /// The error number of the latest failure.
+    errno: i32,
     /// Bytes after which the next request is sent, if the connection can be used.
     response_bytes: usize,
 }
@@ -26,6 +29,7 @@ impl Recorder {
             heard: Vec::new(),
             received_bytes: 0,
             reusable: false,
+            errno: 0,
             response_bytes,
         }
     }
@@ -52,7 +56,8 @@ impl Handler for Recorder {
         Next::Close
     }
 
-    fn failed(&mut self, _now_ns: u64, _slot: usize, failure: Failure) -> Next {
+    fn failed(&mut self, _now_ns: u64, _slot: usize, failure: Failure, errno: i32) -> Next {
+        self.errno = errno;
         self.heard.push(match failure {
             Failure::Connect => "connect failed",
             Failure::Read => "read failed",
@@ -77,7 +82,7 @@ fn hear(
     let address = listener.local_addr().unwrap();
     let (running, ended) = mpsc::channel();
     let peer = thread::spawn(move || peer(listener.accept().unwrap().0, ended));
-    let mut transport = EpollTransport::new(address, 1).unwrap();
+    let mut transport = EpollTransport::new(&[Endpoint::Tcp(address)], 1, 8).unwrap();
     transport.open(0, &mut recorder);
     while recorder.heard.len() < things {
         transport.poll(60_000_000_000, &mut recorder).unwrap();
@@ -150,16 +155,43 @@ fn a_reset_is_a_failure() {
     // A socket that is closed with bytes unread sends a reset.
     let recorder = hear(Recorder::new(4, 2), 2, |mut stream, _| read_whole(&mut stream, 2));
     assert_eq!(recorder.heard, ["opened", "read failed"]);
+    assert_eq!(recorder.errno, libc::ECONNRESET);
 }
 
 #[test]
 fn a_refused_connection_is_a_failure_to_connect() {
     // NB: port 1 is tcpmux, which nobody runs.
-    let mut transport = EpollTransport::new(SocketAddr::from(([127, 0, 0, 1], 1)), 1).unwrap();
+    let nobody = Endpoint::Tcp(SocketAddr::from(([127, 0, 0, 1], 1)));
+    let mut transport = EpollTransport::new(&[nobody], 1, 8).unwrap();
     let mut recorder = Recorder::new(4, 2);
     transport.open(0, &mut recorder);
     while recorder.heard.is_empty() {
         transport.poll(60_000_000_000, &mut recorder).unwrap();
     }
     assert_eq!(recorder.heard, ["connect failed"]);
+    assert_eq!(recorder.errno, libc::ECONNREFUSED);
+}
+
+#[test]
+fn connections_are_spread_over_the_endpoints_in_turn() {
+    let path = std::env::temp_dir().join(format!("loadgen-spread-{}", std::process::id()));
+    let unix = UnixListener::bind(&path).unwrap();
+    let v6 = TcpListener::bind("[::1]:0").unwrap();
+    let endpoints = [Endpoint::Unix(path.clone()), Endpoint::Tcp(v6.local_addr().unwrap())];
+    let mut transport = EpollTransport::new(&endpoints, 3, 8).unwrap();
+    let mut recorder = Recorder::new(4, 2);
+    (0..3).for_each(|slot| transport.open(slot, &mut recorder));
+    while recorder.heard.len() < 3 {
+        transport.poll(60_000_000_000, &mut recorder).unwrap();
+    }
+    std::fs::remove_file(path).unwrap();
+    assert_eq!(recorder.heard, ["opened"; 3]);
+    let read = |mut stream: Box<dyn Read>| {
+        let mut request = [0; 4];
+        stream.read_exact(&mut request).unwrap();
+        assert_eq!(&request, b"xxxx");
+    };
+    read(Box::new(unix.accept().unwrap().0));
+    read(Box::new(v6.accept().unwrap().0));
+    read(Box::new(unix.accept().unwrap().0));
 }
