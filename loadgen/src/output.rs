@@ -7,9 +7,9 @@
 //! ```
 //!
 //! Everything here is a function of figures: nothing asks the time or waits.
-//! Where two latencies were measured, the one that is reported first is *corrected*: from the time
-//! at which a request was due (open loop). The other is *raw*: from the time at which it was sent.
-//! A closed loop has only the raw one, which then is the one reported.
+//! An open loop measures two latencies. The one that is reported is *corrected*: from the time at
+//! which a request was due. The other is the *service* latency: from the time at which it was sent.
+//! A closed loop has only the latter, raw as it is, which then is the one that is reported.
 
 pub mod condition;
 pub mod csv;

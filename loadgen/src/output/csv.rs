@@ -9,7 +9,8 @@
 //! | `p50_us` to `max_us` | latency of those responses, in microseconds; empty where none came |
 //! | `errors` | connections and responses that failed in it, late ones included |
 //!
-//! The latency is the one that is reported: corrected in open loop, raw in closed loop.
+//! The latency is the one that is reported: from the time at which a request was due in
+//! an open loop, from the time at which it was sent in a closed one.
 
 use super::interval::Row;
 use super::percentiles::Percentile;
@@ -61,9 +62,9 @@ mod tests {
     fn rows_have_a_field_for_each_column_and_unknown_latencies_are_empty() {
         let mut latency = Samples::new(3, 1 << 40);
         [1000, 2000, 3_000_000].iter().for_each(|ns| latency.record(*ns));
-        let full = Row { index: 12, length_ns: 500_000_000, latency, raw: None, errors: 4 };
+        let full = Row { index: 12, length_ns: 500_000_000, latency, service: None, errors: 4 };
         let latency = Samples::new(3, 1 << 40);
-        let empty = Row { index: 13, length_ns: 1_000_000_000, latency, raw: None, errors: 0 };
+        let empty = Row { index: 13, length_ns: 1_000_000_000, latency, service: None, errors: 0 };
         let mut out = Vec::new();
         write_header(&mut out).unwrap();
         write_row(&mut out, &full).unwrap();

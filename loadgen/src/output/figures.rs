@@ -6,10 +6,11 @@ use crate::worker::Outcome;
 /// What was measured, with one name for each figure whatever the schedule was.
 #[derive(Clone, Copy, Debug)]
 pub struct Figures<'a> {
-    /// The latency that is reported, in nanoseconds: corrected in open loop, raw in closed loop.
+    /// The latency that is reported, in nanoseconds: in an open loop from the time at which a request
+    /// was due, in a closed one from the time at which it was sent.
     pub latency: &'a Samples,
-    /// The raw latency in nanoseconds, where [`Figures::latency`] is a corrected one.
-    pub raw: Option<&'a Samples>,
+    /// Nanoseconds from the time at which a request was sent, where [`Figures::latency`] is not that.
+    pub service: Option<&'a Samples>,
     /// Seconds that were measured.
     pub duration_s: f64,
     /// Requests sent.
@@ -41,7 +42,7 @@ impl<'a> Figures<'a> {
         let answered: u64 = outcome.statuses.iter().sum();
         Self {
             latency: &outcome.latency,
-            raw: None,
+            service: None,
             duration_s: outcome.duration_s(),
             sent: counts.sent,
             requests: counts.requests,
@@ -80,7 +81,7 @@ pub(crate) mod tests {
         (1..=1000).for_each(|us| latency.record(us * 1000));
         body(&Figures {
             latency: &latency,
-            raw: None,
+            service: None,
             duration_s: 2.0,
             sent: 1010,
             requests: 1000,

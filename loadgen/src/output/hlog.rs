@@ -2,8 +2,8 @@
 //!
 //! Java's `HistogramLogProcessor` and `HistogramLogAnalyzer` read it, and the iterator of the
 //! `hdrhistogram` crate. Histograms hold nanoseconds; the column of maxima is milliseconds, the
-//! unit that those tools suppose. Rows without a tag are the latency that is reported; in open loop
-//! a row tagged `raw` follows each of them.
+//! unit that those tools suppose. Rows without a tag are the latency that is reported; in an open
+//! loop a row tagged `service` follows each of them.
 //!
 //! The crate's own writer is not used: it borrows the file for as long as the log is open, and
 //! writes no legend. A row is a line of text.
@@ -65,8 +65,8 @@ pub fn write_header(out: &mut impl Write, program: &str, began: SystemTime) -> i
 /// [`HlogError`].
 pub fn write_row(out: &mut impl Write, row: &Row) -> Result<(), HlogError> {
     write_samples(out, "", row, &row.latency)?;
-    match &row.raw {
-        Some(raw) => write_samples(out, "Tag=raw,", row, raw),
+    match &row.service {
+        Some(service) => write_samples(out, "Tag=service,", row, service),
         None => Ok(()),
     }
 }
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
-    fn row(index: u64, values_ns: &[u64], raw: Option<&[u64]>) -> Row {
+    fn row(index: u64, values_ns: &[u64], service: Option<&[u64]>) -> Row {
         let samples = |values: &[u64]| {
             let mut samples = Samples::new(3, 3_600_000_000_000);
             values.iter().for_each(|value| samples.record(*value));
@@ -100,7 +100,7 @@ mod tests {
             index,
             length_ns: 1_000_000_000,
             latency: samples(values_ns),
-            raw: raw.map(samples),
+            service: service.map(samples),
             errors: 0,
         }
     }
@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(intervals.len(), 4);
         check(0, 0, None, 2.0, &rows[0].latency);
         check(1, 1, None, 0.0, &rows[1].latency);
-        check(2, 1, Some("raw"), 0.0, rows[1].raw.as_ref().unwrap());
+        check(2, 1, Some("service"), 0.0, rows[1].service.as_ref().unwrap());
         check(3, 2, None, 0.0, &rows[2].latency);
     }
 
@@ -151,7 +151,7 @@ mod tests {
         assert!(lines[4].starts_with("\"StartTimestamp\",\"Interval_Length\""), "{text}");
         // HIST is the base64 of the cookie of a compressed histogram, version 2.
         assert!(lines[5].starts_with("3.000,1.000,1.500,HISTFAAAA"), "{text}");
-        assert!(lines[6].starts_with("Tag=raw,3.000,1.000,0.000,HISTFAAAA"), "{text}");
+        assert!(lines[6].starts_with("Tag=service,3.000,1.000,0.000,HISTFAAAA"), "{text}");
         assert_eq!(lines.len(), 7);
     }
 }

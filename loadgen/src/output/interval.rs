@@ -39,12 +39,12 @@ struct Part {
     /// Intervals that had to go on in the same histogram.
     merged: u64,
     latency: Samples,
-    raw: Option<Samples>,
+    service: Option<Samples>,
     errors: u64,
 }
 
 impl Part {
-    fn new(thread: usize, with_raw: bool) -> Self {
+    fn new(thread: usize, with_service: bool) -> Self {
         let samples = || Samples::new(DIGITS, EXPECTED_MAX_NS);
         Self {
             thread,
@@ -52,15 +52,15 @@ impl Part {
             end_ns: 0,
             merged: 0,
             latency: samples(),
-            raw: with_raw.then(samples),
+            service: with_service.then(samples),
             errors: 0,
         }
     }
 
     fn clear(&mut self) {
         self.latency.clear();
-        if let Some(raw) = &mut self.raw {
-            raw.clear();
+        if let Some(service) = &mut self.service {
+            service.clear();
         }
         self.errors = 0;
         self.merged = 0;
@@ -95,11 +95,11 @@ impl IntervalSink {
         self.errors_before = 0;
     }
 
-    /// A response came. `raw_ns` counts where both latencies are kept.
-    pub fn record(&mut self, latency_ns: u64, raw_ns: u64) {
+    /// A response came. `service_ns` counts where both latencies are kept.
+    pub fn record(&mut self, latency_ns: u64, service_ns: u64) {
         self.part.latency.record(latency_ns);
-        if let Some(raw) = &mut self.part.raw {
-            raw.record(raw_ns);
+        if let Some(service) = &mut self.part.service {
+            service.record(service_ns);
         }
     }
 
@@ -163,8 +163,8 @@ pub struct Row {
     pub length_ns: u64,
     /// The latency that is reported, in nanoseconds, one sample per response.
     pub latency: Samples,
-    /// The raw latency, where the one that is reported is corrected.
-    pub raw: Option<Samples>,
+    /// The latency from when a request was sent, where the one that is reported is not that.
+    pub service: Option<Samples>,
     /// Errors of all kinds.
     pub errors: u64,
 }
@@ -198,7 +198,7 @@ pub struct Collector {
     full: Receiver<Box<Part>>,
     /// Back to each thread.
     spares: Vec<SyncSender<Box<Part>>>,
-    with_raw: bool,
+    with_service: bool,
     /// Number of intervals that each thread has handed over or passed.
     passed: Vec<u64>,
     /// Rows that are not complete, in order.
@@ -208,9 +208,9 @@ pub struct Collector {
     merged: u64,
 }
 
-/// The two ends for a run of so many threads. `with_raw` keeps both latencies.
+/// The two ends for a run of so many threads. `with_service` keeps both latencies.
 #[must_use]
-pub fn channel(threads: usize, with_raw: bool) -> (Vec<IntervalSink>, Collector) {
+pub fn channel(threads: usize, with_service: bool) -> (Vec<IntervalSink>, Collector) {
     let (full_sender, full) = sync_channel(threads * PARTS_PER_THREAD);
     let mut sinks = Vec::with_capacity(threads);
     let mut spares = Vec::with_capacity(threads);
@@ -218,11 +218,11 @@ pub fn channel(threads: usize, with_raw: bool) -> (Vec<IntervalSink>, Collector)
         let (spare_sender, spare) = sync_channel(PARTS_PER_THREAD);
         for _ in 1..PARTS_PER_THREAD {
             // There is room: the channel was made for them.
-            drop(spare_sender.try_send(Box::new(Part::new(thread, with_raw))));
+            drop(spare_sender.try_send(Box::new(Part::new(thread, with_service))));
         }
         spares.push(spare_sender);
         sinks.push(IntervalSink {
-            part: Box::new(Part::new(thread, with_raw)),
+            part: Box::new(Part::new(thread, with_service)),
             full: full_sender.clone(),
             spare,
             began_ns: 0,
@@ -233,7 +233,7 @@ pub fn channel(threads: usize, with_raw: bool) -> (Vec<IntervalSink>, Collector)
     }
     let passed = vec![0; threads];
     let pending = VecDeque::with_capacity(PENDING_MAX);
-    (sinks, Collector { full, spares, with_raw, passed, pending, next: 0, merged: 0 })
+    (sinks, Collector { full, spares, with_service, passed, pending, next: 0, merged: 0 })
 }
 
 impl Collector {
@@ -288,8 +288,8 @@ impl Collector {
         let at = usize::try_from(index - self.next).expect("rows in memory fit an index");
         let row = &mut self.pending[at];
         row.latency.merge(&part.latency);
-        if let (Some(sum), Some(raw)) = (&mut row.raw, &part.raw) {
-            sum.merge(raw);
+        if let (Some(sum), Some(service)) = (&mut row.service, &part.service) {
+            sum.merge(service);
         }
         row.errors += part.errors;
         let length_ns = part.end_ns.saturating_sub(row.index * INTERVAL_NS).min(INTERVAL_NS);
@@ -298,7 +298,13 @@ impl Collector {
 
     fn empty_row(&self, index: u64) -> Row {
         let samples = || Samples::new(DIGITS, EXPECTED_MAX_NS);
-        Row { index, length_ns: 0, latency: samples(), raw: self.with_raw.then(samples), errors: 0 }
+        Row {
+            index,
+            length_ns: 0,
+            latency: samples(),
+            service: self.with_service.then(samples),
+            errors: 0,
+        }
     }
 }
 

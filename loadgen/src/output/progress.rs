@@ -76,7 +76,7 @@ mod tests {
     fn row(index: u64, requests: u64, errors: u64) -> Row {
         let mut latency = Samples::new(3, 1 << 40);
         (0..requests).for_each(|_| latency.record(250_000));
-        Row { index, length_ns: 1_000_000_000, latency, raw: None, errors }
+        Row { index, length_ns: 1_000_000_000, latency, service: None, errors }
     }
 
     #[test]

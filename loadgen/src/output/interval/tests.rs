@@ -50,7 +50,7 @@ fn what_the_warmup_left_is_forgotten() {
     let rows = collector.finish();
     assert_eq!(rows.iter().map(seen).collect::<Vec<_>>(), [(0, SECOND / 4, 1, 0)]);
     assert_eq!(rows[0].latency.max(), 2000);
-    assert_eq!(rows[0].raw.as_ref().unwrap().max(), 1000);
+    assert_eq!(rows[0].service.as_ref().unwrap().max(), 1000);
     assert!((rows[0].rate_rps() - 4.0).abs() < 1e-9);
 }
 
