@@ -33,6 +33,7 @@ pub mod response;
 pub mod run;
 pub mod samples;
 pub mod script;
+pub mod search;
 pub mod source;
 pub mod transport;
 pub mod units;

@@ -160,7 +160,7 @@ impl Condition {
 
     /// What it says of these figures. Percentiles are those of the latency that is reported.
     #[must_use]
-    pub fn check(&self, figures: &Figures<'_>) -> Finding {
+    pub fn check(&self, figures: &Figures) -> Finding {
         let name = self.metric_name();
         if matches!(self.metric, Metric::Latency(_)) && figures.latency.count() == 0 {
             let measured = format!("{name} is unknown: no response came");
@@ -198,7 +198,7 @@ impl fmt::Display for Condition {
 /// measured. One on a latency that nothing is known of fails as well: a server that never answers
 /// has no good latency.
 #[must_use]
-pub fn violations(conditions: &[Condition], figures: &Figures<'_>) -> Vec<String> {
+pub fn violations(conditions: &[Condition], figures: &Figures) -> Vec<String> {
     let line = |condition: &Condition| {
         let finding = condition.check(figures);
         (finding.holds != Some(false))
@@ -209,8 +209,8 @@ pub fn violations(conditions: &[Condition], figures: &Figures<'_>) -> Vec<String
 
 /// The value of a metric in the base unit of its kind.
 #[expect(clippy::cast_precision_loss, reason = "figures are compared in 53 bits")]
-fn measure(metric: Metric, unit: Unit, figures: &Figures<'_>) -> f64 {
-    let latency = figures.latency;
+fn measure(metric: Metric, unit: Unit, figures: &Figures) -> f64 {
+    let latency = &figures.latency;
     match metric {
         Metric::Latency(Latency::Percentile(percentile)) => percentile.of(latency) as f64,
         Metric::Latency(Latency::Min) => latency.min() as f64,
@@ -226,7 +226,7 @@ fn measure(metric: Metric, unit: Unit, figures: &Figures<'_>) -> f64 {
 }
 
 impl Count {
-    fn of(self, figures: &Figures<'_>) -> u64 {
+    fn of(self, figures: &Figures) -> u64 {
         match self {
             Self::Requests => figures.requests,
             Self::Errors => figures.errors(),

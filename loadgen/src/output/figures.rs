@@ -4,13 +4,13 @@ use crate::samples::Samples;
 use crate::worker::Outcome;
 
 /// What was measured, with one name for each figure whatever the schedule was.
-#[derive(Clone, Copy, Debug)]
-pub struct Figures<'a> {
+#[derive(Clone, Debug)]
+pub struct Figures {
     /// The latency that is reported, in nanoseconds: in an open loop from the time at which a request
     /// was due, in a closed one from the time at which it was sent.
-    pub latency: &'a Samples,
+    pub latency: Samples,
     /// Nanoseconds from the time at which a request was sent, where [`Figures::latency`] is not that.
-    pub service: Option<&'a Samples>,
+    pub service: Option<Samples>,
     /// Seconds that were measured.
     pub duration_s: f64,
     /// Requests sent.
@@ -33,15 +33,15 @@ pub struct Figures<'a> {
     pub non2xx: u64,
 }
 
-impl<'a> Figures<'a> {
+impl Figures {
     /// The figures of an outcome.
     #[must_use]
-    pub fn of(outcome: &'a Outcome) -> Self {
+    pub fn of(outcome: &Outcome) -> Self {
         let counts = &outcome.counts;
         let success: u64 = outcome.statuses.iter().skip(200).take(100).sum();
         let answered: u64 = outcome.statuses.iter().sum();
         Self {
-            latency: &outcome.latency,
+            latency: outcome.latency.clone(),
             service: None,
             duration_s: outcome.duration_s(),
             sent: counts.sent,
@@ -76,11 +76,11 @@ pub(crate) mod tests {
     use super::*;
 
     /// Figures with one of each error, 1000 responses in 2 s, of latencies 1 to 1000 µs.
-    pub(crate) fn with_figures<R>(body: impl FnOnce(&Figures<'_>) -> R) -> R {
+    pub(crate) fn figures() -> Figures {
         let mut latency = Samples::new(3, 3_600_000_000_000);
         (1..=1000).for_each(|us| latency.record(us * 1000));
-        body(&Figures {
-            latency: &latency,
+        Figures {
+            latency,
             service: None,
             duration_s: 2.0,
             sent: 1010,
@@ -92,16 +92,15 @@ pub(crate) mod tests {
             timeout: 5,
             status: 6,
             non2xx: 7,
-        })
+        }
     }
 
     #[test]
     fn rates_and_errors_are_sums_of_what_was_counted() {
-        with_figures(|figures| {
-            assert!((figures.rate_rps() - 500.0).abs() < 1e-9);
-            assert_eq!(figures.errors(), 1 + 2 + 3 + 4 + 5);
-            let unmeasured = Figures { duration_s: 0.0, ..*figures };
-            assert!(unmeasured.rate_rps().abs() < 1e-9);
-        });
+        let figures = figures();
+        assert!((figures.rate_rps() - 500.0).abs() < 1e-9);
+        assert_eq!(figures.errors(), 1 + 2 + 3 + 4 + 5);
+        let unmeasured = Figures { duration_s: 0.0, ..figures };
+        assert!(unmeasured.rate_rps().abs() < 1e-9);
     }
 }

@@ -1,15 +1,13 @@
 //! What conditions mean, and what is said of texts that are none.
 
-use super::super::figures::tests::with_figures;
+use super::super::figures::tests::figures;
 use super::*;
 use crate::samples::Samples;
 use proptest::prelude::*;
 
 fn check(text: &str, expect: bool, measured: &str) {
-    with_figures(|figures| {
-        let finding = Condition::parse(text).unwrap().check(figures);
-        assert_eq!((finding.holds, finding.measured.as_str()), (Some(expect), measured), "{text}");
-    });
+    let finding = Condition::parse(text).unwrap().check(&figures());
+    assert_eq!((finding.holds, finding.measured.as_str()), (Some(expect), measured), "{text}");
 }
 
 #[test]
@@ -80,30 +78,26 @@ fn a_text_that_is_no_condition_is_refused_with_position_and_grammar() {
 fn violations_name_the_condition_and_what_was_measured() {
     let parse = |text| Condition::parse(text).unwrap();
     let conditions = ["max>999us", "errors>100", "rate<10k"].map(parse);
-    with_figures(|figures| {
-        assert_eq!(
-            violations(&conditions, figures),
-            ["--fail-if 'max>999us': max is 1000us", "--fail-if 'rate<10k': rate is 0.5k"]
-        );
-    });
+    assert_eq!(
+        violations(&conditions, &figures()),
+        ["--fail-if 'max>999us': max is 1000us", "--fail-if 'rate<10k': rate is 0.5k"]
+    );
 }
 
 #[test]
 fn a_latency_that_nothing_is_known_of_is_a_violation_and_other_figures_are_known() {
-    let none = Samples::new(3, 1 << 40);
-    with_figures(|figures| {
-        let silent = Figures { latency: &none, requests: 0, sent: 0, ..*figures };
-        let parse = |text| Condition::parse(text).unwrap();
-        let conditions = ["p99>1s", "p99<1s", "requests>0", "connect>50%"].map(parse);
-        assert_eq!(
-            violations(&conditions, &silent),
-            [
-                "--fail-if 'p99>1s': p99 is unknown: no response came",
-                "--fail-if 'p99<1s': p99 is unknown: no response came",
-                "--fail-if 'connect>50%': connect is 100%",
-            ]
-        );
-    });
+    let latency = Samples::new(3, 1 << 40);
+    let silent = Figures { latency, requests: 0, sent: 0, ..figures() };
+    let parse = |text| Condition::parse(text).unwrap();
+    let conditions = ["p99>1s", "p99<1s", "requests>0", "connect>50%"].map(parse);
+    assert_eq!(
+        violations(&conditions, &silent),
+        [
+            "--fail-if 'p99>1s': p99 is unknown: no response came",
+            "--fail-if 'p99<1s': p99 is unknown: no response came",
+            "--fail-if 'connect>50%': connect is 100%",
+        ]
+    );
 }
 
 proptest! {
