@@ -199,7 +199,7 @@ impl Judge<'_> {
 
     /// The end of the story: what comes before is another input's.
     fn story(&self) -> String {
-        let from = self.story.len().saturating_sub(3);
+        let from = self.story.len().saturating_sub(2);
         self.story[from..].join(", ")
     }
 }

@@ -18,7 +18,8 @@
 //! the same inputs again.
 //!
 //! What it deliberately does not do: fuzz time (a connection's deadlines are checked once, at the
-//! end of an input), several threads, keeping the pool from one run to the next.
+//! end of an input), stop a call that does not return, several threads, keeping the pool from one
+//! run to the next.
 //!
 //! Entry points: [`bounded::check`] for a test, the program `server-http-fuzz` for longer.
 #![deny(unsafe_code)]

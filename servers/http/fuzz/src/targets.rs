@@ -56,7 +56,7 @@ fn deliver_in_all_ways(
         (Cuts::Whole, slowly(1)),
         (random(2), Taking::AtOnceLending),
         (random(3), slowly(3)),
-        (Cuts::EachByte, slowly(4)),
+        (random(4), slowly(4)),
     ] {
         let plan = Plan { cuts, taking, ending: Ending::Open };
         let outcome = deliver(input, limits, plan)?;

@@ -19,6 +19,9 @@ pub(crate) const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 /// A connection may hold so much beside the body of a request: what it keeps between requests.
 const HELD_BYTES_MIN: usize = 1024;
 
+/// No request is shorter.
+const REQUEST_BYTES_MIN: usize = "A / HTTP/1.0\r\n\r\n".len();
+
 /// What came of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
@@ -132,6 +135,12 @@ impl<'a> Delivery<'a> {
         self.responses += advance.responses;
         if self.responses > 0 && self.first_answer_at.is_none() {
             self.first_answer_at = Some(end);
+        }
+        // Where answers are too long to be judged, there are at least not more than requests; the
+        // last may be to one that is not consumed.
+        if self.responses as usize > 1 + self.consumed / REQUEST_BYTES_MIN {
+            let what = format!("{} to {} bytes of input", self.responses, self.consumed);
+            return Err(Failure::new("response_count", what));
         }
         self.last = Some(advance);
         self.check_memory(peak_bytes)?;

@@ -108,13 +108,14 @@ impl<'a> Mutator<'a> {
     }
 }
 
-/// One of the pool, if there is any: every other time one of the newest, which are the least
-/// worked on.
+/// One of the pool, if there is any: the shorter of two, every other time of the newest, which
+/// are the least worked on. Short inputs take less time, and a change to one matters more.
 fn pick<'p>(random: &mut Random, pool: &'p [Vec<u8>]) -> &'p [u8] {
     let newest = pool.len().saturating_sub(64);
     let from = if random.one_in(2) { newest } else { 0 };
-    let picked = pool.get(from + random.below(pool.len() - from));
-    picked.map_or(&[], |input| input.as_slice())
+    let mut draw = || pool.get(from + random.below(pool.len() - from)).map_or(&[][..], |x| &x[..]);
+    let (one, other) = (draw(), draw());
+    if one.len() <= other.len() { one } else { other }
 }
 
 fn edge_byte(random: &mut Random) -> u8 {

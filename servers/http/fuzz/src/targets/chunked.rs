@@ -20,7 +20,7 @@ impl Target for Chunked {
     }
 
     fn input_bytes_max(&self) -> usize {
-        1500
+        1000
     }
 
     fn dictionary(&self) -> &'static [&'static [u8]] {

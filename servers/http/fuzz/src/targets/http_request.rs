@@ -15,7 +15,7 @@ impl Target for HttpRequest {
     }
 
     fn input_bytes_max(&self) -> usize {
-        1500
+        1000
     }
 
     fn dictionary(&self) -> &'static [&'static [u8]] {
