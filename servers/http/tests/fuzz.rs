@@ -19,10 +19,10 @@ fn check(name: &str, runs: u64) {
 
 #[test]
 fn http_request() {
-    check("http_request", 8_000);
+    check("http_request", 6_000);
 }
 
 #[test]
 fn chunked() {
-    check("chunked", 20_000);
+    check("chunked", 15_000);
 }

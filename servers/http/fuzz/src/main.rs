@@ -16,7 +16,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(5);
 
 /// Fuzz targets of server-http
 #[derive(Parser)]
-#[command(name = "cargo xtask fuzz")]
+#[command(name = "cargo xtask fuzz", bin_name = "cargo xtask fuzz")]
 struct Command {
     /// What to fuzz: http_request or chunked [default: both, one after the other]
     #[arg(value_name = "TARGET", value_parser = target)]

@@ -2,6 +2,7 @@
 
 use crate::delivery::DATE;
 use crate::engine::Failure;
+use bytes::Bytes;
 
 /// One response, interim or final.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,7 +12,7 @@ pub(crate) struct Response<'a> {
     /// The value of `content-length`; 0 for an interim response, which has none.
     pub(crate) content_length: usize,
     /// What follows the head; nothing for an answer to HEAD.
-    pub(crate) body: &'a [u8],
+    pub(crate) body: Bytes,
 }
 
 impl<'a> Response<'a> {
@@ -47,7 +48,7 @@ pub(crate) fn first(output: &[u8], to_head: bool) -> Result<(Response<'_>, &[u8]
         .ok_or_else(|| fail(format!("no status line: {head:?}")))?;
     let fields = lines.map(field).collect::<Option<Vec<_>>>();
     let fields = fields.ok_or_else(|| fail(format!("no field: {head:?}")))?;
-    let mut response = Response { status, fields, content_length: 0, body: &[] };
+    let mut response = Response { status, fields, content_length: 0, body: Bytes::new() };
     check(&response).map_err(|what| fail(format!("{what}: {head:?}")))?;
     if response.is_interim() {
         return Ok((response, rest));
@@ -56,9 +57,11 @@ pub(crate) fn first(output: &[u8], to_head: bool) -> Result<(Response<'_>, &[u8]
     response.content_length = length.ok_or_else(|| fail(format!("no length: {head:?}")))?;
     // The body is as long as the head says.
     let length = if to_head { 0 } else { response.content_length };
-    let body = rest.get(..length);
-    response.body = body.ok_or_else(|| fail(format!("{} of {length} bytes", rest.len())))?;
-    Ok((response, &rest[length..]))
+    let Some((body, behind)) = rest.split_at_checked(length) else {
+        return Err(fail(format!("{} of {length} bytes of a body", rest.len())));
+    };
+    response.body = Bytes::copy_from_slice(body);
+    Ok((response, behind))
 }
 
 /// `HTTP/1.1 SP 3DIGIT SP reason`

@@ -7,8 +7,9 @@ pub(crate) use plan::{Cuts, Ending, Plan, Taking};
 
 use crate::allocations;
 use crate::engine::{Failure, Random};
+use bytes::Bytes;
 use client::Client;
-use server_http::{Advance, Close, Connection, Date, Limits, Now};
+use server_http::{Advance, Close, Connection, Date, Limits, Now, Sink};
 
 /// The `date` of every answer: the example of RFC 9110 §5.6.7.
 pub(crate) const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
@@ -26,7 +27,7 @@ const REQUEST_BYTES_MIN: usize = "A / HTTP/1.0\r\n\r\n".len();
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
     /// All that was answered.
-    pub(crate) output: Vec<u8>,
+    pub(crate) output: Bytes,
     /// The final responses that the connection counted.
     pub(crate) responses: u32,
     /// How it ended, if it did.
@@ -123,6 +124,7 @@ impl<'a> Delivery<'a> {
     /// One call, and what holds for every call.
     fn advance(&mut self, end: usize, eof: bool) -> Result<Advance, Failure> {
         let offered = &self.input[self.consumed..end];
+        let is_held_back = self.client.sink().backlog() >= self.limits.output_bytes;
         let (connection, now, client) = (&mut self.connection, &self.now, &mut self.client);
         let (advance, peak_bytes) = allocations::measure(&mut self.held_bytes, || {
             connection.advance(now, offered, eof, client.sink())
@@ -141,6 +143,10 @@ impl<'a> Delivery<'a> {
         if self.responses as usize > 1 + self.consumed / REQUEST_BYTES_MIN {
             let what = format!("{} to {} bytes of input", self.responses, self.consumed);
             return Err(Failure::new("response_count", what));
+        }
+        if is_held_back && advance.responses > 1 {
+            let what = format!("{} answers in spite of the backlog", advance.responses);
+            return Err(Failure::new("back_pressure", what));
         }
         self.last = Some(advance);
         self.check_memory(peak_bytes)?;
@@ -209,7 +215,7 @@ impl<'a> Delivery<'a> {
             wake_at_ns: self.last.map_or(Advance::NEVER, |advance| advance.wake_at_ns),
             first_answer_at: self.first_answer_at,
             is_cut_short: self.client.is_cut_short(),
-            output: self.client.into_output(),
+            output: self.client.into_output().into(),
         }
     }
 }

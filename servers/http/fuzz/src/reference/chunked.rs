@@ -1,5 +1,6 @@
 //! The chunked coding, decoded from RFC 9112 §7.1 by recursive descent.
 
+use bytes::Bytes;
 use server_http::Limits;
 
 /// What a body comes to.
@@ -8,7 +9,7 @@ pub(crate) enum Decoded {
     /// The body is there to its end.
     Complete {
         /// What it carries.
-        data: Vec<u8>,
+        data: Bytes,
         /// How many bytes of input it takes.
         length: usize,
     },
@@ -23,7 +24,7 @@ pub(crate) fn decode(input: &[u8], limits: &Limits) -> Decoded {
     let allowance = limits.chunk_overhead_bytes;
     let mut reader = Reader { input, at: 0, data: Vec::new(), allowance, limits };
     match reader.body() {
-        Ok(()) => Decoded::Complete { length: reader.at, data: reader.data },
+        Ok(()) => Decoded::Complete { length: reader.at, data: reader.data.into() },
         Err(Stop::Partial) => Decoded::Partial,
         Err(Stop::Refused(why)) => Decoded::Refused(why),
     }
@@ -210,7 +211,7 @@ mod tests {
     #[test]
     fn the_examples_of_the_standard() {
         let decode = |input: &str| decode(input.as_bytes(), &Limits::DEFAULT);
-        let complete = |data: &str, length| Decoded::Complete { data: data.into(), length };
+        let complete = |data: &'static str, length| Decoded::Complete { data: data.into(), length };
         assert_eq!(decode("5\r\nhello\r\n0\r\n\r\nrest"), complete("hello", 15));
         assert_eq!(
             decode("5 ;a=\"b\\\"\";c\r\nhello\r\n00\r\nX: y\r\n\r\n"),

@@ -3,6 +3,7 @@
 use super::chunked::{Decoded, decode};
 use super::head::{Head, Parsed, parse, trim};
 use super::routes::{Content, Expected, expected, is_host};
+use bytes::Bytes;
 use server_http::Limits;
 
 /// What comes next in a stream.
@@ -50,7 +51,7 @@ pub(crate) enum Body {
     /// It is there to its end.
     Complete {
         /// What it carries.
-        content: Vec<u8>,
+        content: Bytes,
         /// Where the next request begins.
         end: usize,
     },
@@ -170,7 +171,7 @@ fn body(framing: Framing, behind: &[u8], start: usize, limits: &Limits) -> Body 
         Framing::Length(length) => {
             let length = usize::try_from(length.unwrap_or(0)).unwrap_or(usize::MAX);
             behind.get(..length).map_or(Body::Partial, |content| Body::Complete {
-                content: content.to_vec(),
+                content: Bytes::copy_from_slice(content),
                 end: start + length,
             })
         }
@@ -194,7 +195,7 @@ mod tests {
         let Next::Request(request) = next(stream, 0, &Limits::DEFAULT) else {
             panic!("well-formed");
         };
-        assert_eq!(request.body, Body::Complete { content: b"ab".to_vec(), end: 51 });
+        assert_eq!(request.body, Body::Complete { content: Bytes::from_static(b"ab"), end: 51 });
         assert!(!request.closes && !request.waits);
         assert_eq!(next(stream, 51, &Limits::DEFAULT), Next::Partial { start: 51 });
     }
