@@ -9,7 +9,7 @@
 #   --attacks LIST    default headers,body,range,read
 #   --bin FOLDER      where the servers and loadgen are (default target/release)
 #
-# The servers run with their default time-outs, so that all of it takes about eight minutes. As in
+# The servers run with their default time-outs, so that all of it takes about nine minutes. As in
 # topology.sh, SHOWDOWN_PREFIX names the namespaces (default slow); they are made and removed here.
 #
 # What the columns say:
@@ -69,10 +69,10 @@ declare -A flags=(
   [read]="-X -w 1 -y 512 -n 5 -z 32 -k 3"
 )
 declare -A path=([headers]=/plaintext [body]=/echo [range]=/plaintext [read]=/bytes/1048576)
-# A connection is opened within the first ten seconds or so, and closed after a time-out of 10 s
-# (head, and body's grace) or 30 s (sending). The others end when nobody is left; slow readers do
-# not notice that they were reset before they read on.
-declare -A length_s=([headers]=60 [body]=60 [range]=60 [read]=50)
+# The last connection is opened after ten seconds or so, and closed by a time-out of 10 s (head, and
+# body's grace) or 30 s (sending, noticed up to a quarter later). An attack ends when no connection
+# is left, but slow readers do not notice before they read on, so theirs ends by its length.
+declare -A length_s=([headers]=60 [body]=60 [range]=60 [read]=60)
 declare -A defence=([headers]=head_timeout [body]=body_timeout [range]=asked [read]=send_timeout)
 
 for attack in ${attacks//,/ }; do

@@ -20,6 +20,7 @@ mod events;
 mod flags;
 mod listeners;
 mod protocol;
+mod send_watch;
 mod shutdown;
 #[expect(unsafe_code, reason = "the system calls of this crate, each wrapped once")]
 pub mod sys;
@@ -34,6 +35,7 @@ pub use events::{Details, exit_line, ready_line, report_line};
 pub use flags::{Flags, LimitFlags, Service, Wait, WaitFlags};
 pub use listeners::listeners;
 pub use protocol::{Echo, Protocol};
+pub use send_watch::SendWatch;
 pub use shutdown::{Shutdown, Signal, Signals};
 pub use wheel::TimerWheel;
 pub use workers::{Worker, Workers, thread_count, thread_details};

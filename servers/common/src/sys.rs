@@ -153,6 +153,32 @@ pub fn set_option(fd: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::
     .map(drop)
 }
 
+/// Length of what the kernel tells of a TCP connection, in bytes.
+#[expect(clippy::cast_possible_truncation, reason = "asserted below")]
+const TCP_INFO_LEN: libc::socklen_t = size_of::<libc::tcp_info>() as libc::socklen_t;
+const _: () = assert!(TCP_INFO_LEN as usize == size_of::<libc::tcp_info>());
+
+/// Bytes that the other side of a TCP connection has acknowledged since it began (`TCP_INFO`,
+/// `tcpi_bytes_acked`).
+///
+/// # Errors
+/// Whatever `getsockopt` returns; `Unsupported` from a kernel before 4.1, which does not tell.
+pub fn acknowledged_bytes(socket: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
+    let mut len = TCP_INFO_LEN;
+    let (level, name) = (libc::IPPROTO_TCP, libc::TCP_INFO);
+    // SAFETY: `info` is writable for the length that is passed, and both outlive the call.
+    check(unsafe {
+        let info = info.as_mut_ptr().cast();
+        libc::getsockopt(socket.as_raw_fd(), level, name, info, &raw mut len)
+    })?;
+    if (len as usize) < std::mem::offset_of!(libc::tcp_info, tcpi_bytes_acked) + size_of::<u64>() {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    // SAFETY: integers may have any value; the kernel has written the front, the rest is zeroed.
+    Ok(unsafe { info.assume_init() }.tcpi_bytes_acked)
+}
+
 fn stream_socket(address: SocketAddr) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;

@@ -8,7 +8,8 @@
 use crate::buffers::Buffers;
 use crate::slab::Key;
 use crate::sys::{self, CONNECTION, ERR, Epoll, HUP, IN, RDHUP};
-use server_common::{Count, Counters, Protocol};
+use server_common::sys::acknowledged_bytes;
+use server_common::{Count, Counters, Protocol, SendWatch};
 use server_http::{Close, Closing, Now, Reason};
 use std::io::{self, ErrorKind};
 use std::ops::Range;
@@ -39,8 +40,8 @@ pub(crate) struct Connection {
     poked: bool,
     /// When the protocol wants its turn in any case.
     wake_at_ns: u64,
-    /// When waiting output has been refused for too long.
-    send_by_ns: u64,
+    /// Whether the client takes the output that waits; means nothing while none does.
+    watch: SendWatch,
     /// When the timer wheel will next look at this connection.
     pub(crate) timer_at_ns: u64,
     /// It is in the list of those to be continued.
@@ -125,7 +126,7 @@ impl Connection {
             // The first turn asks the protocol for its first time-out.
             poked: true,
             wake_at_ns: now.monotonic_ns,
-            send_by_ns: u64::MAX,
+            watch: SendWatch::new(now.monotonic_ns, Duration::ZERO),
             timer_at_ns: u64::MAX,
             queued: false,
         }
@@ -162,7 +163,7 @@ impl Connection {
     pub(crate) fn deadline_ns(&self) -> u64 {
         match self.phase {
             Phase::Lingering { until_ns, .. } => until_ns,
-            _ if self.has_output() => self.send_by_ns,
+            _ if self.has_output() => self.watch.look_at_ns(),
             _ => self.wake_at_ns,
         }
     }
@@ -289,7 +290,7 @@ impl Connection {
             self.output_sent = 0;
             buffers.output.clear();
             if self.has_output() {
-                self.send_by_ns = now.monotonic_ns + nanoseconds(buffers.limits.send_timeout);
+                self.watch = SendWatch::new(now.monotonic_ns, buffers.limits.send_timeout);
                 return Step::Wait;
             }
         }
@@ -299,24 +300,23 @@ impl Connection {
 
     /// Sends what the kernel refused before.
     fn flush(&mut self, buffers: &mut Buffers, now: &Now) -> Step {
-        match sys::send(self.socket.as_fd(), &self.output[self.output_sent..]) {
-            Ok(sent) => {
-                buffers.counters.sent_bytes.add(sent as u64);
-                self.output_sent += sent;
-                self.send_by_ns = now.monotonic_ns + nanoseconds(buffers.limits.send_timeout);
-                if self.output_sent < self.output.len() {
-                    return Step::Wait;
-                }
-                buffers.pool.empty(&mut self.output);
-                // Input may have come while nothing was received, and its event has passed.
-                Step::Go
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                if now.monotonic_ns >= self.send_by_ns {
-                    return Step::Ended(Ended::SendTimeout);
-                }
-                Step::Wait
-            }
+        let sent = match sys::send(self.socket.as_fd(), &self.output[self.output_sent..]) {
+            Ok(sent) => sent,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+            Err(_) => return Step::Ended(Ended::Failed),
+        };
+        buffers.counters.sent_bytes.add(sent as u64);
+        self.output_sent += sent;
+        if self.output_sent == self.output.len() {
+            buffers.pool.empty(&mut self.output);
+            // Input may have come while nothing was received, and its event has passed.
+            return Step::Go;
+        }
+        let timeout = buffers.limits.send_timeout;
+        let acknowledged = || acknowledged_bytes(self.socket.as_fd());
+        match self.watch.is_over(now.monotonic_ns, timeout, acknowledged) {
+            Ok(false) => Step::Wait,
+            Ok(true) => Step::Ended(Ended::SendTimeout),
             Err(_) => Step::Ended(Ended::Failed),
         }
     }

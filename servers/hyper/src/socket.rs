@@ -1,7 +1,9 @@
 //! A TCP stream that counts, and remembers when the client stopped taking.
 
 use crate::vitals::Vitals;
+use server_common::sys::acknowledged_bytes;
 use std::io::{self, IoSlice};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -25,12 +27,13 @@ impl Socket {
         self.stream.set_zero_linger()
     }
 
-    fn note(&self, written: &Poll<io::Result<usize>>) {
-        match written {
+    fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &written {
             Poll::Ready(Ok(bytes)) => self.vitals.sent(*bytes),
             Poll::Ready(Err(_)) => {}
-            Poll::Pending => self.vitals.blocked(),
+            Poll::Pending => self.vitals.blocked(|| acknowledged_bytes(self.stream.as_fd()))?,
         }
+        written
     }
 }
 
@@ -54,8 +57,7 @@ impl AsyncWrite for Socket {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.note(&written);
-        written
+        self.note(written)
     }
 
     fn poll_write_vectored(
@@ -64,8 +66,7 @@ impl AsyncWrite for Socket {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.note(&written);
-        written
+        self.note(written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
@@ -86,6 +87,11 @@ pub(crate) async fn supervise<T>(
                 return Poll::Pending;
             }
             match deadline {
+                // It became time to look just now. hyper tries to send whenever it is polled, and
+                // then the socket looks.
+                Some((at, Late::Send)) if at <= Instant::now() && !vitals.takes_nothing() => {
+                    timer.as_mut().reset(Instant::now() + LOOK_PAUSE);
+                }
                 Some((at, late)) if at <= Instant::now() => return Poll::Ready(Run::Late(late)),
                 Some((at, _)) => timer.as_mut().reset(at),
                 None => timer.as_mut().reset(far_away(vitals)),
@@ -98,6 +104,9 @@ pub(crate) async fn supervise<T>(
     })
     .await
 }
+
+/// How soon a connection is polled again that must look whether its client takes anything.
+const LOOK_PAUSE: Duration = Duration::from_millis(10);
 
 /// When to look again although nothing is due.
 fn far_away(vitals: &Vitals) -> Instant {

@@ -1,8 +1,9 @@
 //! What a connection is doing, as far as its time-outs and counters care.
 
-use server_common::Counters;
+use server_common::{Counters, SendWatch};
 use server_http::{Limits, Reason};
 use std::cell::Cell;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -48,8 +49,12 @@ pub(crate) struct Vitals {
     body_bytes: Cell<u64>,
     /// The body came too slowly: it is to be answered with 408.
     body_is_late: Cell<bool>,
-    /// Since when the client has taken nothing of what waits for it.
-    blocked_since: Cell<Option<Instant>>,
+    /// When the connection was accepted: where its nanoseconds begin.
+    opened: Instant,
+    /// Whether the client takes what waits for it, while something does.
+    watch: Cell<Option<SendWatch>>,
+    /// It has taken nothing for too long.
+    takes_nothing: Cell<bool>,
     /// Why the connection ends if it ends after the last answer.
     ending: Cell<Option<Reason>>,
 }
@@ -64,7 +69,9 @@ impl Vitals {
             since: Cell::new(Instant::now()),
             body_bytes: Cell::new(0),
             body_is_late: Cell::new(false),
-            blocked_since: Cell::new(None),
+            opened: Instant::now(),
+            watch: Cell::new(None),
+            takes_nothing: Cell::new(false),
             ending: Cell::new(None),
         }
     }
@@ -85,14 +92,22 @@ impl Vitals {
     /// The kernel took bytes.
     pub(crate) fn sent(&self, bytes: usize) {
         self.counters.sent_bytes.add(bytes as u64);
-        self.blocked_since.set(None);
+        self.watch.set(None);
     }
 
-    /// The kernel took none, because the client takes none.
-    pub(crate) fn blocked(&self) {
-        if self.blocked_since.get().is_none() {
-            self.blocked_since.set(Some(Instant::now()));
-        }
+    /// The kernel took none; `acknowledged` tells how many bytes the client has acknowledged.
+    pub(crate) fn blocked(&self, acknowledged: impl FnOnce() -> io::Result<u64>) -> io::Result<()> {
+        let now_ns = u64::try_from(self.opened.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let timeout = self.limits.send_timeout;
+        let mut watch = self.watch.get().unwrap_or_else(|| SendWatch::new(now_ns, timeout));
+        self.takes_nothing.set(watch.is_over(now_ns, timeout, acknowledged)?);
+        self.watch.set(Some(watch));
+        Ok(())
+    }
+
+    /// Whether the client has taken nothing for too long.
+    pub(crate) fn takes_nothing(&self) -> bool {
+        self.takes_nothing.get()
     }
 
     /// A head is complete; its body, if it has one that is taken, comes next.
@@ -144,7 +159,7 @@ impl Vitals {
 
     /// The last answer is out; what the client still sends is dropped.
     pub(crate) fn lingers(&self) {
-        self.blocked_since.set(None);
+        self.watch.set(None);
         self.enter(Phase::Linger);
     }
 
@@ -153,10 +168,12 @@ impl Vitals {
         self.ending.get()
     }
 
-    /// The time-out that is next, and when it passes.
+    /// The time-out that is next, and when it passes; [`Late::Send`] only if it has been found by
+    /// then that the client [takes nothing](Self::takes_nothing).
     pub(crate) fn deadline(&self) -> Option<(Instant, Late)> {
-        if let Some(since) = self.blocked_since.get() {
-            return Some((since + self.limits.send_timeout, Late::Send));
+        if let Some(watch) = self.watch.get() {
+            let look_at = self.opened.checked_add(Duration::from_nanos(watch.look_at_ns()));
+            return look_at.map(|look_at| (look_at, Late::Send));
         }
         let (wait, late) = match self.phase.get() {
             Phase::Idle => (self.limits.idle_timeout, Late::Idle),

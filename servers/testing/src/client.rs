@@ -3,6 +3,7 @@
 use crate::PATIENCE;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
 
 /// One connection to a server. Reading fails the test after [`PATIENCE`].
 #[derive(Debug)]
@@ -152,6 +153,17 @@ impl Client {
         assert_eq!(self.received, b"");
     }
 
+    /// Asserts that nothing comes for as long, neither bytes nor the end.
+    ///
+    /// # Panics
+    /// Where something comes.
+    pub fn expect_silence(&mut self, duration: Duration) {
+        self.stream.set_read_timeout(Some(duration)).expect("not zero");
+        let error = self.read(&mut [0]).expect_err("nothing was asked");
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{error}");
+        self.stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
+    }
+
     /// Everything until the server's FIN.
     ///
     /// # Errors
@@ -162,11 +174,21 @@ impl Client {
         Ok(rest)
     }
 
-    /// Reads once; 0 at the server's FIN.
+    /// Takes what comes next; 0 at the server's FIN.
     fn fill(&mut self) -> usize {
         let mut bytes = [0; 16 * 1024];
-        let count = self.stream.read(&mut bytes).expect("bytes or a FIN, in time");
+        let count = self.read(&mut bytes).expect("bytes or a FIN, in time");
         self.received.extend_from_slice(&bytes[..count]);
         count
+    }
+
+    /// Reads once. A machine that was stopped and continued interrupts reads that have a time-out.
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.stream.read(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
     }
 }

@@ -55,6 +55,7 @@ macro_rules! suite {
                 a_head_that_never_ends_is_answered_408
                 an_idle_connection_is_closed_without_a_word
                 a_client_that_takes_nothing_is_reset
+                a_client_that_takes_little_is_waited_for
                 a_client_that_sends_on_after_a_refusal_is_cut_off
             }
             bounds {

@@ -13,7 +13,8 @@ use crate::output::{Output, Pool};
 use crate::ring::{ConnId, Outgoing, Received, Ring};
 use crate::sys;
 use crate::timers::{NEVER, Timers};
-use server_common::{Clock, Counters, Protocol};
+use server_common::sys::acknowledged_bytes;
+use server_common::{Clock, Counters, Protocol, SendWatch};
 use server_http::{Advance, Close, Closing, Limits, Reason};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -94,8 +95,8 @@ pub(crate) struct Connection {
     next: Vec<u8>,
     /// Bytes of the send in flight not yet taken by the kernel; 0 says that none is in flight.
     in_flight_bytes: usize,
-    /// When the send in flight is given up.
-    send_until_ns: u64,
+    /// Whether the client takes the send in flight; means nothing while none is.
+    watch: SendWatch,
     /// When the protocol wants to be called.
     wake_at_ns: u64,
 }
@@ -115,7 +116,7 @@ impl Connection {
             held: Vec::new(),
             next: Vec::new(),
             in_flight_bytes: 0,
-            send_until_ns: NEVER,
+            watch: SendWatch::new(io.now_ns(), Duration::ZERO),
             wake_at_ns: io.after(io.limits.idle_timeout),
         };
         connection.settle(io);
@@ -230,15 +231,25 @@ impl Connection {
     /// The earliest timer of this connection fired.
     pub(crate) fn handle_timer(&mut self, io: &mut Io) {
         let now_ns = io.now_ns();
+        match self.takes_nothing(now_ns, io.limits.send_timeout) {
+            Ok(false) => {}
+            Ok(true) => return self.reset(Ended::SendTimeout, io),
+            Err(_) => return self.fail(io),
+        }
         match self.phase {
-            Phase::Open | Phase::Flushing(_) if self.send_until_ns <= now_ns => {
-                self.reset(Ended::SendTimeout, io);
-            }
             Phase::Open if self.wake_at_ns <= now_ns => self.advance(&[], io),
             Phase::Lingering { until_ns, .. } if until_ns <= now_ns => self.end(io),
             // The deadline has moved since the timer was set.
             _ => self.settle(io),
         }
+    }
+
+    /// Whether a send is in flight and the client has taken nothing of it for too long.
+    fn takes_nothing(&mut self, now_ns: u64, timeout: Duration) -> io::Result<bool> {
+        if self.in_flight_bytes == 0 || self.phase == Phase::Ending {
+            return Ok(false);
+        }
+        self.watch.is_over(now_ns, timeout, || acknowledged_bytes(self.socket.as_fd()))
     }
 
     /// The server drains: the response in flight is the last.
@@ -329,7 +340,7 @@ impl Connection {
 
     fn send(&mut self, outgoing: Outgoing, io: &mut Io) {
         self.in_flight_bytes = outgoing.buffer.len() - outgoing.taken;
-        self.send_until_ns = io.after(io.limits.send_timeout);
+        self.watch = SendWatch::new(io.now_ns(), io.limits.send_timeout);
         io.ring.send(self.id, self.socket.as_fd(), outgoing);
     }
 
@@ -337,7 +348,6 @@ impl Connection {
     fn release(&mut self, outgoing: Outgoing, io: &mut Io) {
         io.pool.put(outgoing.buffer);
         self.in_flight_bytes = 0;
-        self.send_until_ns = NEVER;
     }
 
     /// The transport failed. While closing that ends the matter, and the reason stays.
@@ -391,9 +401,10 @@ impl Connection {
     }
 
     fn deadline_ns(&self) -> u64 {
+        let look_at_ns = if self.in_flight_bytes > 0 { self.watch.look_at_ns() } else { NEVER };
         match self.phase {
-            Phase::Open => self.wake_at_ns.min(self.send_until_ns),
-            Phase::Flushing(_) => self.send_until_ns,
+            Phase::Open => self.wake_at_ns.min(look_at_ns),
+            Phase::Flushing(_) => look_at_ns,
             Phase::Lingering { until_ns, .. } => until_ns,
             Phase::Ending => NEVER,
         }

@@ -3,7 +3,7 @@
 use crate::lab::{End, Lab, Mode, PREFIX, narrow};
 use serde_json::Value;
 use server_testing::{Client, Server};
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -128,7 +128,7 @@ pub(crate) fn out_of_descriptors_the_connected_are_served(mode: Mode) {
     let accepted = usize::try_from(accepted).expect("a few");
     assert!((32..64).contains(&accepted), "{accepted} were accepted");
     let waiting = crowd.split_off(accepted);
-    let used = share_of_cpu(&server, &crowd[0]);
+    let used = share_of_cpu(&server, &mut crowd[0]);
     assert!(used < 0.5, "{used} of a CPU for doing nothing");
     for client in &mut crowd {
         assert_eq!(client.get("/plaintext").status, 200);
@@ -164,11 +164,8 @@ fn assert_nothing_is_left(mode: Mode, counters: &Value) {
 
 /// The part of a CPU that the server uses while nothing is asked of it: of a second of waiting for
 /// bytes that do not come.
-fn share_of_cpu(server: &Server, client: &Client) -> f64 {
-    let mut stream = client.stream();
+fn share_of_cpu(server: &Server, client: &mut Client) -> f64 {
     let (before_ns, start) = (server.cpu_ns(), Instant::now());
-    stream.set_read_timeout(Some(Duration::from_secs(1))).expect("not zero");
-    stream.read(&mut [0]).expect_err("nothing was asked");
-    stream.set_read_timeout(Some(server_testing::PATIENCE)).expect("not zero");
+    client.expect_silence(Duration::from_secs(1));
     Duration::from_nanos(server.cpu_ns() - before_ns).as_secs_f64() / start.elapsed().as_secs_f64()
 }

@@ -51,7 +51,7 @@ pub fn without_descriptors_the_established_are_served(binary: &str) {
     }
     // A second in which nothing happens: a server that spins would use most of it.
     let before_ns = server.cpu_ns();
-    silent_second(&clients[0]);
+    clients[0].expect_silence(Duration::from_secs(1));
     let used = Duration::from_nanos(server.cpu_ns() - before_ns);
     assert!(used < Duration::from_millis(300), "{used:?} of CPU time for doing nothing");
     // Each client that leaves gives its descriptor to one that waits.
@@ -87,14 +87,6 @@ fn limit_open_files(server: &Server, most: usize) {
     let arguments = [format!("--pid={}", server.pid()), format!("--nofile={most}:")];
     let status = Command::new("prlimit").args(&arguments).status().expect("util-linux");
     assert!(status.success(), "prlimit {arguments:?}: {status}");
-}
-
-/// Waits for bytes that do not come.
-fn silent_second(client: &Client) {
-    let mut stream = client.stream();
-    stream.set_read_timeout(Some(Duration::from_secs(1))).expect("not zero");
-    stream.read(&mut [0]).expect_err("nothing was asked");
-    stream.set_read_timeout(Some(crate::PATIENCE)).expect("not zero");
 }
 
 /// A client that always has requests waiting does not keep others from being served.

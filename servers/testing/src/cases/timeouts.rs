@@ -3,6 +3,7 @@
 use super::noise;
 use crate::Server;
 use std::io::ErrorKind;
+use std::time::Duration;
 
 /// 408 with `connection: close`, then a FIN.
 pub fn a_head_that_never_ends_is_answered_408(binary: &str) {
@@ -38,6 +39,27 @@ pub fn a_client_that_takes_nothing_is_reset(binary: &str) {
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     drop(client);
     server.stop();
+}
+
+/// Slow, but not too slow: the buffers at both ends hold so much that the kernel tells the server
+/// of room more rarely than the time-out comes, while the client takes some all the time.
+pub fn a_client_that_takes_little_is_waited_for(binary: &str) {
+    const PIECES: usize = 32;
+    const PIECE_BYTES: usize = 32 * 1024;
+    const BODY_BYTES: usize = 1 << 24;
+    let server = Server::start(binary, &["--send-timeout", "1500"]);
+    let mut idle = server.connect();
+    let mut client = server.connect();
+    client.send(format!("GET /bytes/{BODY_BYTES} HTTP/1.1\r\nHost: x\r\n\r\n"));
+    assert_eq!(client.head().status, 200);
+    for _ in 0..PIECES {
+        client.exactly(PIECE_BYTES);
+        // Together more than twice the time-out.
+        idle.expect_silence(Duration::from_millis(100));
+    }
+    client.exactly(BODY_BYTES - PIECES * PIECE_BYTES);
+    drop((idle, client));
+    assert_eq!(server.stop()["closed_send_timeout"], 0);
 }
 
 /// The server does not read on for ever after a refusal: neither many bytes nor for long.
