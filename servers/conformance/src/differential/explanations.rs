@@ -119,6 +119,16 @@ mod tests {
     }
 
     #[test]
+    fn the_shipped_table_names_cases_that_exist() {
+        let cases = crate::case::all().expect("the shipped cases parse");
+        let list = table(include_str!("../../../README.md"));
+        assert!(list.len() > 30, "the table is there");
+        for case in list.iter().flat_map(|explanation| &explanation.cases) {
+            assert!(cases.iter().any(|known| covers(case, &known.name())), "{case} is no case");
+        }
+    }
+
+    #[test]
     fn what_no_longer_applies_is_told() {
         let list = table("| H06, H07 | 501 | 400: nginx, node | RFC |");
         let both = [difference("H06.1", &["nginx", "node"]), difference("H07.1", &["node"])];
