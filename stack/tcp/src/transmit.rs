@@ -1,0 +1,284 @@
+//! What to send, and when: RFC 9293 §3.8.6 with Nagle's algorithm and avoidance of silly windows,
+//! within what congestion control allows.
+
+use crate::options::{OptionsOut, Timestamps};
+use crate::recovery::Phase;
+use crate::segment::{Flags, SegmentOut};
+use crate::seq::{Block, Seq};
+use crate::tcb::{Fin, Probe, SendBuffer, State, Tcb};
+use crate::time::Instant;
+
+/// RFC 3042, limited transmit: segments beyond the congestion window, one for each of the first
+/// two duplicate acknowledgements.
+const LIMITED_TRANSMIT_MAX: u8 = 2;
+
+impl Tcb {
+    /// The next segment to be sent now, `None` when there is none. To be asked until then after
+    /// each event: a segment, a time-out, a call of the user.
+    pub fn poll_transmit(&mut self, now: Instant, unacked: &impl SendBuffer) -> Option<SegmentOut> {
+        match self.state {
+            State::Closed => self.poll_reset(),
+            State::SynSent | State::SynReceived => {
+                self.poll_syn(now).or_else(|| self.poll_ack(now))
+            }
+            State::TimeWait => self.poll_ack(now),
+            _ => self.poll_data(now, unacked.backlog()).or_else(|| self.poll_ack(now)),
+        }
+    }
+
+    /// `<SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>`
+    fn poll_reset(&mut self) -> Option<SegmentOut> {
+        core::mem::take(&mut self.pending.rst).then(|| self.reset_segment())
+    }
+
+    pub(crate) fn reset_segment(&self) -> SegmentOut {
+        SegmentOut {
+            seq: self.snd.nxt,
+            ack: self.rcv.nxt,
+            flags: Flags::RST | Flags::ACK,
+            ..SegmentOut::default()
+        }
+    }
+
+    fn poll_syn(&mut self, now: Instant) -> Option<SegmentOut> {
+        if !core::mem::take(&mut self.pending.syn) {
+            return None;
+        }
+        self.snd.nxt = self.snd.iss + 1;
+        self.liveness.sent = now;
+        if self.liveness.probes == 0 {
+            self.rtt.sent(now, self.snd.nxt);
+        }
+        if self.timers.rtx == Instant::NEVER {
+            self.start_waiting(now);
+            self.start_rtx(now);
+        }
+        let is_answer = self.state == State::SynReceived;
+        let timestamps = self.clock.on.then(|| Timestamps {
+            val: self.clock.now(now),
+            ecr: if is_answer { self.clock.recent } else { 0 },
+        });
+        if is_answer {
+            self.rcv.acked = self.rcv.nxt;
+        }
+        Some(SegmentOut {
+            seq: self.snd.iss,
+            ack: self.rcv.nxt,
+            flags: Flags::SYN | Flags::ACK.only_if(is_answer),
+            wnd: u16::try_from(self.rcv.wnd).unwrap_or(u16::MAX),
+            options: OptionsOut {
+                mss: Some(self.rcv.mss),
+                wscale: self.settings.scaling.then_some(self.rcv.wscale),
+                sack_permitted: self.sack,
+                timestamps,
+                ..OptionsOut::default()
+            },
+            ..SegmentOut::default()
+        })
+    }
+
+    fn poll_ack(&mut self, now: Instant) -> Option<SegmentOut> {
+        if self.pending.keep_alive {
+            self.pending.keep_alive = false;
+            // SHLD-12: a number that is acknowledged already provokes an answer without data.
+            return Some(self.build(now, self.snd.nxt - 1, Flags::ACK, 0));
+        }
+        self.pending.ack.then(|| self.ack_segment(now))
+    }
+
+    /// `<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>`
+    pub(crate) fn ack_segment(&mut self, now: Instant) -> SegmentOut {
+        self.build(now, self.snd.nxt, Flags::ACK, 0)
+    }
+
+    /// A segment with `payload_len` bytes from `seq` on. It acknowledges all that has arrived, so
+    /// that no other need be sent for that.
+    fn build(&mut self, now: Instant, seq: Seq, flags: Flags, payload_len: u16) -> SegmentOut {
+        let options = self.options(now);
+        let wnd = self.offer();
+        self.pending.ack = false;
+        self.timers.ack = Instant::NEVER;
+        self.rcv.acked = self.rcv.nxt;
+        self.rcv.dsack = None;
+        let payload_offset = seq.since(self.snd.una);
+        SegmentOut { seq, ack: self.rcv.nxt, flags, wnd, options, payload_offset, payload_len }
+    }
+
+    /// The options of anything but a SYN. RFC 2018 §4: the first block is the one that the most
+    /// recent segment is part of; RFC 2883 §4: before it, what arrived twice.
+    fn options(&self, now: Instant) -> OptionsOut {
+        let mut options = OptionsOut::default();
+        if self.clock.on {
+            let (val, ecr) = (self.clock.now(now), self.clock.recent);
+            options.timestamps = Some(Timestamps { val, ecr });
+        }
+        if self.sack && !(self.rcv.held.is_empty() && self.rcv.dsack.is_none()) {
+            let max = if self.clock.on { 3 } else { 4 };
+            for block in self.rcv.dsack.iter().chain(self.rcv.held.as_slice()) {
+                options.sack.push(*block, max);
+            }
+        }
+        options
+    }
+
+    /// The window to announce. RFC 9293 §3.8.6.2.2, MUST-39: its right edge moves by a segment or
+    /// half the buffer or not at all, and SHLD-14: never back.
+    ///
+    /// What the peer sees is rounded down to its scale; RCV.WND is what was meant, and all of it
+    /// is taken (RFC 7323 §2.4).
+    fn offer(&mut self) -> u16 {
+        let rcv = &mut self.rcv;
+        let free = rcv.capacity - rcv.unread;
+        if free.saturating_sub(rcv.wnd) >= (rcv.capacity / 2).min(u32::from(rcv.mss)) {
+            rcv.wnd = free;
+        }
+        u16::try_from(rcv.wnd >> rcv.wscale).unwrap_or(u16::MAX)
+    }
+
+    fn poll_data(&mut self, now: Instant, backlog: u32) -> Option<SegmentOut> {
+        let has_output = backlog > self.snd.flight() || self.snd.fin == Fin::Queued;
+        if !has_output && self.recovery.is_quiet() {
+            return None;
+        }
+        if let Some(block) = self.next_lost()
+            && let Some(segment) = self.send_again(now, block, true)
+        {
+            return Some(segment);
+        }
+        if let Some(segment) = self.poll_new(now, backlog) {
+            return Some(segment);
+        }
+        if let Some(block) = self.next_suspect() {
+            let is_rescue = self.recovery.board.end().is_some_and(|end| block.start.ge(end));
+            return self.send_again(now, block, !is_rescue);
+        }
+        if has_output && self.snd.flight() == 0 {
+            return self.persist(now, backlog);
+        }
+        None
+    }
+
+    /// Sends the front of `block` again; `None` if it lies beyond the window. HighRxt moves if
+    /// `advance`.
+    fn send_again(&mut self, now: Instant, block: Block, advance: bool) -> Option<SegmentOut> {
+        // SHLD-16: within the window. At its closed left edge one byte serves as a probe.
+        let room = (self.snd.una + self.snd.wnd).since(block.start);
+        let room = if block.start == self.snd.una { room.max(1) } else { room };
+        let has_fin = self.snd.fin == Fin::Sent && block.end == self.snd.nxt;
+        let bytes = block.len() - u32::from(has_fin);
+        let len = short(bytes.min(room)).min(self.payload_max(now));
+        let fin = has_fin && u32::from(len) == bytes && room > bytes;
+        let end = block.start + u32::from(len) + u32::from(fin);
+        if end == block.start {
+            return None;
+        }
+        if advance {
+            self.recovery.rtx = self.recovery.rtx.last(end);
+        }
+        self.rtt.cancel();
+        self.recovery.sent_again(self.clock.now(now));
+        self.liveness.sent = now;
+        if self.timers.rtx == Instant::NEVER {
+            self.start_waiting(now);
+            self.start_rtx(now);
+        }
+        let is_last = end == self.snd.nxt;
+        let flags = Flags::ACK | Flags::FIN.only_if(fin) | Flags::PSH.only_if(is_last && len > 0);
+        Some(self.build(now, block.start, flags, len))
+    }
+
+    /// Most bytes of payload in a segment that is sent now, beside its options.
+    fn payload_max(&self, now: Instant) -> u16 {
+        self.snd.mss.saturating_sub(self.options(now).len())
+    }
+
+    /// Room for new data in the congestion window, in bytes.
+    fn congestion_room(&self) -> u32 {
+        let mut limit = self.congestion.cwnd;
+        if self.recovery.phase == Phase::Open {
+            let beyond = self.recovery.dup_acks.min(LIMITED_TRANSMIT_MAX);
+            limit = limit.saturating_add(u32::from(beyond) * self.smss());
+        }
+        limit.saturating_sub(self.pipe())
+    }
+
+    /// Data that have not been sent, and the FIN behind them.
+    fn poll_new(&mut self, now: Instant, backlog: u32) -> Option<SegmentOut> {
+        let flight = self.snd.flight();
+        let unsent = backlog.saturating_sub(flight);
+        let is_queued = self.snd.fin == Fin::Queued;
+        if (unsent == 0 && !is_queued) || self.not_sent_again().is_some() {
+            return None;
+        }
+        if flight == 0 && now - self.liveness.sent > self.rtt.rto() {
+            self.congestion.on_idle(self.smss());
+        }
+        // SHLD-15 and MUST-34: a window that has shrunk below SND.NXT leaves no room, no more.
+        let room = (self.snd.una + self.snd.wnd).since(self.snd.nxt);
+        let payload_max = u32::from(self.payload_max(now));
+        let wanted = unsent.min(room).min(payload_max);
+        let len = wanted.min(self.congestion_room());
+        if len < wanted {
+            self.congestion.limited = self.snd.nxt;
+        }
+        let fin = is_queued && len == unsent && room > len;
+        let is_allowed = len == payload_max || self.may_send_short(len, unsent, flight, fin);
+        if (len == 0 && !fin) || !is_allowed {
+            return None;
+        }
+        Some(self.send_new(now, len, len == unsent, fin))
+    }
+
+    /// RFC 9293 §3.8.6.2.1, MUST-38, and §3.7.4, SHLD-7: whether less than a full segment may go.
+    fn may_send_short(&self, len: u32, unsent: u32, flight: u32, fin: bool) -> bool {
+        // Nagle: not while something is outstanding. A FIN says that nothing will follow.
+        if self.settings.nagle && flight > 0 && !fin {
+            return false;
+        }
+        len == unsent || len >= (self.snd.max_wnd / 2).max(1) || self.pending.force
+    }
+
+    fn send_new(&mut self, now: Instant, len: u32, is_last: bool, fin: bool) -> SegmentOut {
+        // MUST-61: PSH where the buffer ends.
+        let push = Flags::PSH.only_if(is_last && len > 0);
+        let flags = Flags::ACK | push | Flags::FIN.only_if(fin);
+        let segment = self.build(now, self.snd.nxt, flags, short(len));
+        if self.snd.flight() == 0 {
+            // The persist timer ran, if any did.
+            self.timers.rtx = Instant::NEVER;
+        }
+        self.snd.nxt += len + u32::from(fin);
+        self.snd.probe = Probe::None;
+        self.pending.force = false;
+        if fin {
+            self.snd.fin = Fin::Sent;
+        }
+        self.sent(now, self.snd.nxt);
+        segment
+    }
+
+    /// MUST-35 and MUST-36: output waits for the window, and nothing is outstanding that would
+    /// bring an acknowledgement. SHLD-29: the first probe goes out after a time-out, SHLD-30: the
+    /// next ones at doubled intervals.
+    fn persist(&mut self, now: Instant, backlog: u32) -> Option<SegmentOut> {
+        if self.timers.rtx == Instant::NEVER {
+            self.start_waiting(now);
+            self.start_persist(now);
+        }
+        if !core::mem::take(&mut self.pending.force) {
+            return None;
+        }
+        let (flags, len) = if backlog > 0 {
+            self.snd.probe = Probe::Byte;
+            (Flags::ACK, 1)
+        } else {
+            self.snd.probe = Probe::Fin;
+            (Flags::ACK | Flags::FIN, 0)
+        };
+        Some(self.build(now, self.snd.nxt, flags, len))
+    }
+}
+
+fn short(count: u32) -> u16 {
+    u16::try_from(count).unwrap_or(u16::MAX)
+}
