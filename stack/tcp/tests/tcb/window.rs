@@ -1,0 +1,87 @@
+//! RECEIVE: the window that we offer (RFC 9293 §3.8.6.2.2, RFC 7323 §2.4).
+
+use crate::scene::{MSS, Scene, Segment, data, plain, seg, syn};
+use proptest::prelude::*;
+use tcp::{Config, Options};
+
+#[test]
+fn it_closes_as_bytes_stay_unread_and_opens_by_segments() {
+    let config = Config { receive_capacity_bytes: 10_000, ..plain() };
+    let mut scene = Scene::established_by(&config, &syn());
+    scene.reads = false;
+    for number in 0..10 {
+        scene.hears(&data(1 + number * 1000, 1, MSS));
+    }
+    let last = scene.takes_all().pop().expect("an acknowledgement");
+    assert_eq!((last.wnd, last.ack), (0, crate::scene::IRS + 10_001));
+    // Less than two segments are not worth telling.
+    scene.reads_bytes(2000);
+    scene.is_silent();
+    scene.reads_bytes(1000);
+    assert_eq!(scene.says("A", 1, 10_001).wnd, 3000);
+    scene.reads_bytes(7000);
+    assert_eq!(scene.says("A", 1, 10_001).wnd, 10_000);
+}
+
+#[test]
+fn what_is_not_worth_telling_is_not_told_on_the_way_either() {
+    let config = Config { receive_capacity_bytes: 10_000, ..plain() };
+    let mut scene = Scene::established_by(&config, &syn());
+    scene.reads = false;
+    for number in 0..10 {
+        scene.hears(&data(1 + number * 1000, 1, MSS));
+    }
+    scene.takes_all();
+    scene.reads_bytes(1000);
+    scene.puts(1);
+    assert_eq!(scene.says_data("PA", 1, 10_001, 1).wnd, 0);
+}
+
+#[test]
+fn with_a_closed_window_acknowledgements_are_still_heard() {
+    let config = Config { receive_capacity_bytes: 1000, ..plain() };
+    let mut scene = Scene::established_by(&config, &syn());
+    scene.puts(10);
+    scene.takes_all();
+    scene.reads = false;
+    scene.hears(&data(1, 1, MSS));
+    scene.takes_all();
+    assert_eq!(scene.hears(&seg("A", 1001, 11)).acked, 10);
+    // A probe is answered, and not taken.
+    let verdict = scene.hears(&data(1001, 11, 1));
+    assert_eq!(verdict.deliver.len, 0);
+    assert_eq!(scene.says("A", 11, 1001).wnd, 0);
+}
+
+proptest! {
+    /// SHLD-14: whatever arrives and is read, the right edge that the peer has seen never goes
+    /// back by more than its scale, and what lies before it is always taken.
+    #[test]
+    fn the_right_edge_never_shrinks(
+        capacity in 1000_u32..300_000,
+        steps in prop::collection::vec((0_u16..3000, 0_u32..4000), 1..200),
+    ) {
+        let options = Options { wscale: Some(2), ..syn().options };
+        let config =
+            Config { receive_capacity_bytes: capacity, window_scaling: true, ..plain() };
+        let mut scene = Scene::established_by(&config, &Segment { options, ..syn() });
+        scene.reads = false;
+        let shift = config.wscale();
+        let mut edge = scene.tcb.rcv().nxt;
+        for (len, read) in steps {
+            let nxt = scene.tcb.rcv().nxt;
+            let len = u16::try_from(u32::from(len).min(scene.tcb.rcv().wnd)).expect("it was one");
+            scene.hears(&Segment { seq: nxt, ..data(0, 1, len) });
+            prop_assert_eq!(scene.tcb.rcv().nxt, nxt + u32::from(len));
+            scene.reads_bytes(read.min(scene.tcb.unread_bytes()));
+            for said in scene.takes_all() {
+                let offered = said.ack + (u32::from(said.wnd) << shift);
+                prop_assert!((offered + ((1 << shift) - 1)).ge(edge));
+                edge = offered.last(edge);
+            }
+            let rcv = scene.tcb.rcv();
+            prop_assert!(rcv.wnd + scene.tcb.unread_bytes() <= capacity);
+            prop_assert!((rcv.nxt + rcv.wnd).ge(edge));
+        }
+    }
+}
