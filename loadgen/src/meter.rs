@@ -17,6 +17,7 @@ pub(crate) struct Meter {
     /// When the measurement began, once it has.
     began_ns: Option<u64>,
     cpu_began_ns: u64,
+    delay_began_ns: u64,
     /// When the next sample is due.
     due_ns: u64,
     /// Where the rate that is being sampled began: time and requests.
@@ -34,6 +35,7 @@ impl Meter {
             window,
             began_ns: None,
             cpu_began_ns: 0,
+            delay_began_ns: 0,
             due_ns: window.measure_ns,
             rate_from: (0, 0),
             rates: Samples::new(RATE_DIGITS, RATE_EXPECTED_MAX_RPS),
@@ -50,6 +52,7 @@ impl Meter {
     fn begin(&mut self, now_ns: u64) {
         self.began_ns = Some(now_ns);
         self.cpu_began_ns = sys::thread_cpu_ns();
+        self.delay_began_ns = sys::thread_delay_ns();
         self.due_ns = now_ns.saturating_add(RATE_INTERVAL_NS);
         self.rate_from = (now_ns, 0);
     }
@@ -121,6 +124,7 @@ impl Meter {
         self.extend_series(now_ns, tally.counts.requests);
         let began_ns = self.began_ns.unwrap_or(now_ns);
         let cpu_ns = sys::thread_cpu_ns() - self.cpu_began_ns;
+        let delayed_ns = sys::thread_delay_ns() - self.delay_began_ns;
         Outcome {
             counts: tally.counts,
             statuses: tally.statuses,
@@ -132,7 +136,7 @@ impl Meter {
             errnos: tally.errnos,
             gap: tally.gap,
             in_flight_ns: tally.in_flight_ns,
-            threads: vec![ThreadUse { cpu_ns, wall_ns: now_ns - began_ns }],
+            threads: vec![ThreadUse { cpu_ns, delayed_ns, wall_ns: now_ns - began_ns }],
             wrk: tally.wrk,
             began_ns,
             ended_ns: now_ns,

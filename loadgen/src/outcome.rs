@@ -104,6 +104,9 @@ impl Gap {
 pub struct ThreadUse {
     /// CPU time during the measurement in nanoseconds, user and system.
     pub cpu_ns: u64,
+    /// Time in nanoseconds that it waited for a CPU while others had it; 0 where the kernel does
+    /// not say.
+    pub delayed_ns: u64,
     /// Length of its measurement in nanoseconds.
     pub wall_ns: u64,
 }

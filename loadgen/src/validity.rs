@@ -1,19 +1,19 @@
 //! Whether a run's figures are those of the server, or of the generator.
 //!
 //! The generator was the limit
-//! * in a closed loop, where one of its threads used [`CPU_LIMIT_PERCENT`] of its CPU or more: it
-//!   had no time left in which it could have sent more (a thread that spins always has none, and
-//!   is not judged by it);
+//! * in a closed loop, where one of its threads wanted a CPU for [`CPU_LIMIT_PERCENT`] of the time
+//!   or more, whether it had one or waited for it: it had no time left in which it could have sent
+//!   more (a thread that spins always has none, and is not judged by it);
 //! * in an open loop, where one request in a hundred left later than it could have by more than
 //!   [`LATENESS_LIMIT_NS`] and by more than a tenth of the median time that the service took: the
 //!   wait is then in the latency, and is not the server's.
 
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, ThreadUse};
 use crate::plan::{Plan, Schedule, Spin};
 use crate::units::format_time_us;
 use record::LoadClient;
 
-/// Share of a CPU at which a thread counts as having none to spare.
+/// Share of the time from which on a thread counts as having none to spare.
 pub const CPU_LIMIT_PERCENT: f64 = 95.0;
 
 /// Lateness that is not worth a word.
@@ -30,14 +30,16 @@ pub fn judge(plan: &Plan, outcome: &Outcome) -> LoadClient {
     let due = counts.sent + counts.unsent;
     let late = counts.late + counts.unsent;
     let service = outcome.service.as_ref().unwrap_or(&outcome.latency);
-    let thread_cpu_percent: Vec<f64> = outcome
-        .threads
-        .iter()
-        .map(|thread| match thread.wall_ns {
-            0 => 0.0,
-            wall_ns => 100.0 * thread.cpu_ns as f64 / wall_ns as f64,
-        })
-        .collect();
+    let shares = |part_ns: fn(&ThreadUse) -> u64| -> Vec<f64> {
+        outcome
+            .threads
+            .iter()
+            .map(|thread| match thread.wall_ns {
+                0 => 0.0,
+                wall_ns => 100.0 * part_ns(thread) as f64 / wall_ns as f64,
+            })
+            .collect()
+    };
     LoadClient {
         target_rps: is_open.then(|| per_second(due as f64)),
         sent_rps: per_second(counts.sent as f64),
@@ -47,12 +49,13 @@ pub fn judge(plan: &Plan, outcome: &Outcome) -> LoadClient {
         littles_law: per_second(counts.requests as f64) * service.mean() / 1e9,
         longest_gap_s: outcome.gap.length_ns as f64 / 1e9,
         longest_gap_at_s: outcome.gap.began_ns.saturating_sub(outcome.began_ns) as f64 / 1e9,
-        limit: limit(plan, outcome, &thread_cpu_percent),
-        thread_cpu_percent,
+        thread_cpu_percent: shares(|thread| thread.cpu_ns),
+        thread_delayed_percent: shares(|thread| thread.delayed_ns),
+        limit: limit(plan, outcome, &shares(|thread| thread.cpu_ns + thread.delayed_ns)),
     }
 }
 
-fn limit(plan: &Plan, outcome: &Outcome, thread_cpu_percent: &[f64]) -> Option<String> {
+fn limit(plan: &Plan, outcome: &Outcome, wanted_percent: &[f64]) -> Option<String> {
     match (&outcome.lateness, &outcome.service) {
         (Some(lateness), Some(service)) => {
             let lateness_ns = lateness.percentile(99.0);
@@ -72,11 +75,12 @@ fn limit(plan: &Plan, outcome: &Outcome, thread_cpu_percent: &[f64]) -> Option<S
         }
         _ if plan.spin == Spin::Always => None,
         _ => {
-            let busiest = thread_cpu_percent.iter().copied().fold(0.0, f64::max);
+            let busiest = wanted_percent.iter().copied().fold(0.0, f64::max);
             (busiest >= CPU_LIMIT_PERCENT).then(|| {
                 format!(
-                    "The client was the limit: its busiest thread used {busiest:.0} % of its CPU. \
-                     Use more threads (-t) and give each a CPU of its own (--pin)."
+                    "The client was the limit: its busiest thread used its CPU, or waited for it, \
+                     {busiest:.0} % of the time. Use more threads (-t) and give each a CPU of \
+                     its own (--pin)."
                 )
             })
         }
@@ -86,7 +90,7 @@ fn limit(plan: &Plan, outcome: &Outcome, thread_cpu_percent: &[f64]) -> Option<S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::{Counts, Gap, ThreadUse};
+    use crate::outcome::{Counts, Gap};
     use crate::plan::Arrival;
     use crate::samples::Samples;
     use std::collections::BTreeMap;
@@ -112,7 +116,7 @@ mod tests {
             errnos: BTreeMap::new(),
             gap: Gap { began_ns: 100 + 500 * MS, length_ns: 250 * MS },
             in_flight_ns: 4_000_000_000,
-            threads: vec![ThreadUse { cpu_ns, wall_ns: 1000 * MS }],
+            threads: vec![ThreadUse { cpu_ns, delayed_ns: 100 * MS, wall_ns: 1000 * MS }],
             wrk: None,
             began_ns: 100,
             ended_ns: 100 + 1000 * MS,
@@ -127,12 +131,12 @@ mod tests {
     #[test]
     fn a_closed_loop_is_judged_by_its_cpu() {
         let plan = Plan::closed(4, Duration::from_secs(1));
-        let quiet = judge(&plan, &outcome(949 * MS));
+        let quiet = judge(&plan, &outcome(849 * MS));
         assert_eq!((quiet.limit, quiet.target_rps, quiet.on_time_percent), (None, None, None));
         assert_eq!((quiet.in_flight_mean, quiet.littles_law), (4.0, 2.0));
         assert_eq!((quiet.longest_gap_s, quiet.longest_gap_at_s), (0.25, 0.5));
-        let busy = judge(&plan, &outcome(950 * MS)).limit.unwrap();
-        assert!(busy.contains("95 % of its CPU"), "{busy}");
+        let busy = judge(&plan, &outcome(850 * MS)).limit.unwrap();
+        assert!(busy.contains(" 95 % of the time"), "{busy}");
         let spinning = judge(&Plan { spin: Spin::Always, ..plan }, &outcome(1000 * MS));
         assert_eq!(spinning.limit, None);
     }

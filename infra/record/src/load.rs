@@ -193,6 +193,8 @@ pub struct LoadClient {
     pub queued: u64,
     /// CPU time of each thread as a percentage of the time measured.
     pub thread_cpu_percent: Vec<f64>,
+    /// Time that each thread waited for a CPU while others had it, in percent of the time measured.
+    pub thread_delayed_percent: Vec<f64>,
     /// Requests in flight, averaged over the measurement.
     pub in_flight_mean: f64,
     /// What Little's law makes of throughput and latency from the send on: it is near
@@ -204,4 +206,32 @@ pub struct LoadClient {
     pub longest_gap_at_s: f64,
     /// Why the figures are the generator's limit instead of the server's; none where they are not.
     pub limit: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_of_the_first_schema_can_be_read() {
+        let text = r#"{
+            "schema": 1, "duration_s": 1.0, "requests": 2, "read_bytes": 3, "throughput_rps": 2.0,
+            "setup": {
+                "url": "http://h/", "connections": 1, "threads": 1, "duration_s": 1.0,
+                "warmup_s": 0.0, "transport": "epoll", "schedule": "closed", "cpus": [0]
+            },
+            "latency": {
+                "count": 2, "min_us": 1.0, "mean_us": 1.0, "stdev_us": 0.0, "max_us": 1.0,
+                "percentiles_us": { "p50": 1.0 }, "histogram_ns": ""
+            },
+            "errors": {
+                "connect": 0, "read": 0, "write": 0, "timeout": 0, "status": 0, "framing": 0
+            },
+            "status": { "200": 2 }, "sent": 2, "in_flight": 0, "reopened": 0, "interval_s": 0.1,
+            "interval_requests": [2], "cpu_s": 0.5
+        }"#;
+        let report: LoadReport = serde_json::from_str(text).unwrap();
+        assert_eq!((report.requests, report.errors.hung, report.unsent), (2, 0, 0));
+        assert!(report.client.is_none() && report.setup.rate_rps.is_none());
+    }
 }

@@ -32,9 +32,11 @@ pub fn check(outcome: &Outcome, client: &LoadClient) -> String {
         let censored = outcome.counts.censored();
         say("Of those, unanswered", format!("{censored}, with the time they had waited"));
     }
-    let shares: Vec<String> =
-        client.thread_cpu_percent.iter().map(|share| format!("{share:.1}%")).collect();
-    say("CPU of each thread", shares.join(" "));
+    let shares = |percent: &[f64]| {
+        percent.iter().map(|share| format!("{share:.1}%")).collect::<Vec<_>>().join(" ")
+    };
+    say("CPU of each thread", shares(&client.thread_cpu_percent));
+    say("Kept from its CPU", shares(&client.thread_delayed_percent));
     say(
         "Requests in flight",
         format!("{:.2}; by Little's law {:.2}", client.in_flight_mean, client.littles_law),

@@ -25,6 +25,14 @@ pub(crate) fn thread_cpu_ns() -> u64 {
     clock_ns(libc::CLOCK_THREAD_CPUTIME_ID)
 }
 
+/// Nanoseconds that the calling thread has waited for a CPU while it could have run; 0 where the
+/// kernel does not keep count of it (`CONFIG_SCHED_INFO`).
+pub(crate) fn thread_delay_ns() -> u64 {
+    // Kernel `sched-stats.rst`, `/proc/<pid>/schedstat`: time on a CPU, time waited for one, turns.
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
 /// What happened on a socket.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
@@ -278,6 +286,8 @@ mod tests {
         let (monotonic, cpu) = (monotonic_ns(), thread_cpu_ns());
         assert!(monotonic_ns() >= monotonic);
         assert!(thread_cpu_ns() >= cpu);
+        let delay_ns = thread_delay_ns();
+        assert!(thread_delay_ns() >= delay_ns);
         let cpus = allowed_cpus().unwrap();
         std::thread::spawn(move || {
             pin_to_cpu(cpus[0]).unwrap();
