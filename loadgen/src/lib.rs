@@ -20,6 +20,7 @@
 #![deny(unsafe_code)]
 
 mod getopt;
+pub mod interval;
 pub mod json;
 pub mod latency;
 mod meter;

@@ -60,6 +60,29 @@ impl Counts {
         self.hung + self.unsent
     }
 
+    /// What was counted since `before` was. What is counted at the end only, such as
+    /// [`Counts::in_flight`], belongs to the last of several such parts.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        Self {
+            sent: self.sent - before.sent,
+            requests: self.requests - before.requests,
+            read_bytes: self.read_bytes - before.read_bytes,
+            reopened: self.reopened - before.reopened,
+            connect: self.connect - before.connect,
+            read: self.read - before.read,
+            write: self.write - before.write,
+            framing: self.framing - before.framing,
+            hung: self.hung - before.hung,
+            timeout: self.timeout - before.timeout,
+            status: self.status - before.status,
+            in_flight: self.in_flight - before.in_flight,
+            queued: self.queued - before.queued,
+            late: self.late - before.late,
+            unsent: self.unsent - before.unsent,
+        }
+    }
+
     /// Adds what another thread counted.
     pub fn merge(&mut self, other: &Self) {
         let Self { sent, requests, read_bytes, reopened, connect, read, write, .. } = other;

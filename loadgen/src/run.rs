@@ -1,5 +1,6 @@
 //! One run from beginning to end: resolve, connect once, load, report.
 
+use crate::interval::Tap;
 use crate::json::{self, Setting};
 use crate::options::Options;
 use crate::outcome::Outcome;
@@ -82,7 +83,7 @@ pub fn run(options: &Options, out: &mut impl Write) -> Result<Option<String>, Ru
     let setting = Setting { window: &window, endpoints: &endpoints, depth: source.depth() };
     let endpoints = vec![endpoints.clone(); options.threads];
     let sources = vec![source; options.threads];
-    let (outcome, _) = load(&options, &endpoints, window, sources)?;
+    let (outcome, _) = load(&options, &endpoints, window, sources, Vec::new())?;
     let client = validity::judge(&options.plan, &outcome);
     out.write_all(report::results(&outcome, &options).as_bytes())?;
     if options.check {
@@ -104,6 +105,8 @@ pub fn run(options: &Options, out: &mut impl Write) -> Result<Option<String>, Ru
 /// Each thread has a source of its own, which is given back, and endpoints of its own, to which its
 /// connections lead in turn.
 ///
+/// `taps`, one for each thread or none at all, let another thread watch ([`worker::watch`]).
+///
 /// A thread whose source stops ends early. The time to the end of the window is measured all the
 /// same, as in wrk.
 ///
@@ -114,14 +117,20 @@ pub fn load<S: Source + Send + 'static>(
     endpoints: &[Vec<Endpoint>],
     window: Window,
     sources: Vec<S>,
+    taps: Vec<Tap>,
 ) -> Result<(Outcome, Vec<S>), RunError> {
     let interrupt = Interrupt::block()?;
     let stop = Arc::new(AtomicBool::new(false));
     let mut threads = Vec::with_capacity(sources.len());
     let count = sources.len();
+    let mut taps = taps.into_iter();
     for (index, (source, endpoints)) in sources.into_iter().zip(endpoints).enumerate() {
         let share = Share { index, threads: count };
-        threads.push(start(options, endpoints, window, source, share, &stop)?);
+        let mut worker = Worker::new(&options.plan, source, share, &window);
+        if let Some(tap) = taps.next() {
+            worker = worker.watched_by(tap);
+        }
+        threads.push(start(options, endpoints, window, worker, share, &stop)?);
     }
     if interrupt.wait_until(window.end_ns)? {
         stop.store(true, Ordering::Relaxed);
@@ -151,12 +160,11 @@ fn start<S: Source + Send + 'static>(
     options: &Options,
     endpoints: &[Endpoint],
     window: Window,
-    source: S,
+    worker: Worker<S>,
     share: Share,
     stop: &Arc<AtomicBool>,
 ) -> Result<Loading<S>, RunError> {
     let plan = options.plan;
-    let worker = Worker::new(&plan, source, share, &window);
     let cpu = (!options.pin.is_empty()).then(|| options.pin[share.index % options.pin.len()]);
     // The threads together lead to the endpoints in turn, too.
     let mut endpoints = endpoints.to_vec();

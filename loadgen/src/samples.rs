@@ -32,6 +32,14 @@ impl Samples {
         Self { histogram, sum: 0, min: u64::MAX, max: 0 }
     }
 
+    /// No samples yet, with the precision and the room of another.
+    #[must_use]
+    pub fn empty_like(&self) -> Self {
+        let mut empty = self.clone();
+        empty.clear();
+        empty
+    }
+
     /// Adds a sample.
     #[expect(clippy::missing_panics_doc, reason = "a histogram that grows takes every value")]
     pub fn record(&mut self, value: u64) {

@@ -18,6 +18,7 @@ mod timers;
 pub use crate::outcome::{Counts, Outcome};
 pub(crate) use tally::Tally;
 
+use crate::interval::{self, Intervals, Tap};
 use crate::meter::Meter;
 use crate::outcome::LATE_NS;
 use crate::plan::{HungRule, Plan, SPIN_NS, Schedule, Share, Spin, Window, nanos};
@@ -28,6 +29,7 @@ use arrivals::Arrivals;
 use connection::{Connection, Phase};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use std::{fmt, io};
 use tally::Batch;
 use timers::{Timer, Timers};
@@ -112,6 +114,7 @@ pub fn run<T: Transport, S: Source>(
                 worker.tally.begin(now_ns, worker.in_flight);
             }
             meter.tick(now_ns, worker.tally.counts.requests);
+            worker.tally.hand_over(now_ns, false);
         }
         if let Some(error) = worker.error {
             return Err(LoadError::Source(error));
@@ -125,6 +128,13 @@ pub fn run<T: Transport, S: Source>(
         let wait_ns = worker.wait_ns(transport.now_ns(), meter.due_ns().min(meter.end_ns()));
         transport.poll(wait_ns, &mut worker).map_err(LoadError::Transport)?;
     }
+}
+
+/// What each of so many threads needs to be watched, and the end that watches: an interval for
+/// each `length`, rounded up to 100 ms.
+#[must_use]
+pub fn watch(threads: usize, length: Duration) -> (Vec<Tap>, Intervals) {
+    interval::taps(threads, length, &tally::latencies())
 }
 
 impl<S: Source> Worker<S> {
@@ -157,6 +167,13 @@ impl<S: Source> Worker<S> {
             error: None,
             source,
         }
+    }
+
+    /// Lets somebody watch the run while it goes on. The time is looked at every 100 ms.
+    #[must_use]
+    pub fn watched_by(mut self, tap: Tap) -> Self {
+        self.tally.tap = Some(tap);
+        self
     }
 
     /// How long the transport may wait, given when the meter is next due.
@@ -352,6 +369,7 @@ impl<S: Source> Worker<S> {
             self.tally.unsent(now_ns, intended_ns, self.depth);
         }
         debug_assert!(self.tally.counts.balance(), "{:?}", self.tally.counts);
+        self.tally.hand_over(now_ns, true);
         (meter.finish(now_ns, self.tally), self.source)
     }
 }

@@ -1,5 +1,6 @@
 //! What one thread writes down while it runs.
 
+use crate::interval::Tap;
 use crate::outcome::{Counts, Gap, WrkFigures};
 use crate::plan::{Plan, Schedule};
 use crate::samples::Samples;
@@ -9,6 +10,11 @@ use std::collections::BTreeMap;
 /// Digits kept of a latency, and the latency up to which they cost no allocation: an hour.
 const LATENCY_DIGITS: u8 = 3;
 const LATENCY_EXPECTED_MAX_NS: u64 = 3_600_000_000_000;
+
+/// Room for the latencies of a run.
+pub(super) fn latencies() -> Samples {
+    Samples::new(LATENCY_DIGITS, LATENCY_EXPECTED_MAX_NS)
+}
 
 /// Three digits of status code.
 const STATUS_CODES: usize = 1000;
@@ -36,6 +42,8 @@ pub(crate) struct Tally {
     pub(crate) gap: Gap,
     pub(crate) in_flight_ns: u128,
     pub(crate) wrk: Option<WrkFigures>,
+    /// Who watches the run while it goes on.
+    pub(super) tap: Option<Tap>,
     /// When the latest response came, or counting began.
     responded_ns: u64,
     timeout_ns: u64,
@@ -44,18 +52,18 @@ pub(crate) struct Tally {
 
 impl Tally {
     pub(super) fn new(plan: &Plan) -> Self {
-        let samples = || Samples::new(LATENCY_DIGITS, LATENCY_EXPECTED_MAX_NS);
         let is_open = matches!(plan.schedule, Schedule::Open { .. });
         Self {
             counts: Counts::default(),
             statuses: vec![0; STATUS_CODES],
-            latency: samples(),
-            service: is_open.then(samples),
-            lateness: is_open.then(samples),
+            latency: latencies(),
+            service: is_open.then(latencies),
+            lateness: is_open.then(latencies),
             errnos: BTreeMap::new(),
             gap: Gap::default(),
             in_flight_ns: 0,
             wrk: plan.wrk_figures.then(WrkFigures::default),
+            tap: None,
             responded_ns: 0,
             timeout_ns: crate::plan::nanos(plan.timeout),
             batch_latency: plan.batch_latency,
@@ -73,6 +81,25 @@ impl Tally {
         self.in_flight_ns = 0;
         self.wrk = self.wrk.take().map(|_| WrkFigures::default());
         self.responded_ns = now_ns;
+        if let Some(tap) = &mut self.tap {
+            tap.begin(now_ns, self.counts);
+        }
+    }
+
+    /// Hands the interval over if it is over, or `at_end`.
+    pub(super) fn hand_over(&mut self, now_ns: u64, at_end: bool) {
+        if let Some(tap) = &mut self.tap
+            && (at_end || tap.is_due(now_ns))
+        {
+            tap.hand_over(now_ns, self.counts);
+        }
+    }
+
+    fn record(&mut self, latency_ns: u64, times: u64) {
+        self.latency.record_n(latency_ns, times);
+        if let Some(tap) = &mut self.tap {
+            tap.latency().record_n(latency_ns, times);
+        }
     }
 
     /// A response came, the last of its batch if `batch.left` is 0.
@@ -84,7 +111,7 @@ impl Tally {
         self.counts.status += u64::from(status > 399);
         self.statuses[usize::from(status)] += 1;
         if batch.left == 0 || !self.batch_latency {
-            self.latency.record(latency_ns);
+            self.record(latency_ns, 1);
             if let Some(service) = &mut self.service {
                 service.record(now_ns - batch.sent_ns);
             }
@@ -106,7 +133,7 @@ impl Tally {
     pub(super) fn hung(&mut self, now_ns: u64, batch: &Batch) {
         self.counts.hung += batch.left;
         let times = if self.batch_latency { 1 } else { batch.left };
-        self.latency.record_n(now_ns - batch.intended_ns, times);
+        self.record(now_ns - batch.intended_ns, times);
         if let Some(service) = &mut self.service {
             service.record_n(now_ns - batch.sent_ns, times);
         }
@@ -124,7 +151,7 @@ impl Tally {
     pub(super) fn unsent(&mut self, now_ns: u64, intended_ns: u64, depth: u64) {
         self.counts.unsent += depth;
         let times = if self.batch_latency { 1 } else { depth };
-        self.latency.record_n(now_ns - intended_ns, times);
+        self.record(now_ns - intended_ns, times);
     }
 
     /// A connection that carried `lost` requests is of no more use.

@@ -272,6 +272,26 @@ fn the_warmup_is_forgotten_but_for_the_requests_in_flight() {
 }
 
 #[test]
+fn whoever_watches_sees_every_response_once() {
+    let case = Case { plan: closed(1, 1050), ..case() };
+    let mut script = Script::new(&case);
+    let window = Window::new(script.now_ns, &case.plan);
+    let (mut taps, intervals) = watch(1, Duration::from_millis(200));
+    let source = Fixed::new(b"request".to_vec(), 1);
+    let worker = Worker::new(&case.plan, source, Share::WHOLE, &window);
+    let worker = worker.watched_by(taps.remove(0));
+    let (outcome, _) = run(&mut script, worker, window, &AtomicBool::new(false)).unwrap();
+    let seen: Vec<_> = intervals
+        .map(|interval| (interval.index, interval.counts.requests, interval.latency.count()))
+        .collect();
+    // An answer each millisecond but for the first, in which the connection opens; what comes in
+    // the moment of the end is of the interval that ends.
+    let expect = [(0, 199), (1, 200), (2, 200), (3, 200), (4, 200), (5, 50)];
+    assert_eq!(seen, expect.map(|(index, count)| (index, count, count)));
+    assert_eq!(outcome.counts.requests, 1049);
+}
+
+#[test]
 fn an_interrupted_run_reports_what_it_has() {
     let early = outcome(&Case { interrupted: true, ..case() });
     assert_eq!(early.counts, Counts::default());
