@@ -256,6 +256,137 @@ fn pingpong_says_what_is_wrong_with_a_server() {
     assert!(message.contains("thread cannot run on CPU 1023 (--affinity)"), "{message}");
 }
 
+/// The value of a selector in what `-k` prints.
+fn selected(text: &str, name: &str) -> f64 {
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    value.unwrap_or_else(|| panic!("no {name}: {text}")).parse().unwrap()
+}
+
+#[test]
+fn transactions_are_counted_on_one_connection() {
+    let check = |test: &str, port: u16, sizes: &str, bytes: (f64, f64), more: &[&str]| {
+        let port = port.to_string();
+        let words = ["rr", "-p", &port, "-t", test, "-l", "-50", "--", "-r", sizes, "-k"];
+        let text = printed(&[&words[..], more].concat());
+        assert_eq!(selected(&text, "LOCAL_BYTES_RECVD"), bytes.1 * 50.0, "{test}: {text}");
+        let in_flight = selected(&text, "BURST_SIZE");
+        assert_eq!(selected(&text, "LOCAL_BYTES_SENT"), bytes.0 * (50.0 + in_flight), "{text}");
+        let rate = selected(&text, "THROUGHPUT");
+        assert_eq!(selected(&text, "TRANSACTION_RATE"), rate);
+        let lowest = selected(&text, "MIN_LATENCY");
+        let order = ["P50_LATENCY", "P90_LATENCY", "P99_LATENCY", "MAX_LATENCY"];
+        let order: Vec<f64> = order.iter().map(|name| selected(&text, name)).collect();
+        assert!(0.0 < lowest && lowest <= order[0] && order.is_sorted(), "{text}");
+        assert_eq!(selected(&text, "CONFIDENCE_ITERATION"), 1.0);
+    };
+    let (tcp, connections) = tcp_server(echo);
+    check("TCP_RR", tcp.port(), "1,1", (1.0, 1.0), &[]);
+    check("TCP_RR", tcp.port(), "100000", (100_000.0, 100_000.0), &["-D"]);
+    assert_eq!(connections.load(Ordering::Relaxed), 2);
+    check("UDP_RR", udp_server().port(), "0,0", (0.0, 0.0), &[]);
+    check("UDP_RR", udp_server().port(), "64", (64.0, 64.0), &[]);
+    let (http, connections) = tcp_server(web);
+    let request = format!("GET /bytes/10 HTTP/1.1\r\nHost: {http}\r\n\r\n").len() as f64;
+    let response = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n0123456789".len() as f64;
+    check("HTTP_RR", http.port(), ",10", (request, response), &[]);
+    assert_eq!(connections.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_burst_keeps_more_requests_in_flight() {
+    let (tcp, _) = tcp_server(echo);
+    let port = tcp.port().to_string();
+    let words = ["rr", "-p", &port, "-l", "-100", "-b", "7", "-r", "32", "-D", "-k"];
+    let text = printed(&words);
+    assert_eq!(selected(&text, "BURST_SIZE"), 7.0);
+    // What was sent beyond the hundred is in flight when it ends.
+    assert_eq!(selected(&text, "LOCAL_BYTES_SENT"), 32.0 * 107.0);
+}
+
+#[test]
+fn connections_are_opened_for_each_transaction() {
+    let (tcp, connections) = tcp_server(echo);
+    let port = tcp.port().to_string();
+    for close in ["fin", "rst"] {
+        let words = ["crr", "-p", &port, "-l", "-20", "-r", "8", "--close", close, "-k"];
+        let text = printed(&words);
+        assert_eq!(selected(&text, "LOCAL_BYTES_RECVD"), 160.0, "{text}");
+    }
+    assert_eq!(connections.load(Ordering::Relaxed), 40);
+    let (http, connections) = tcp_server(web);
+    let port = http.port().to_string();
+    let text = printed(&["crr", "-t", "HTTP_CRR", "-p", &port, "-l", "-20", "-P", "0"]);
+    assert_eq!(text.lines().count(), 2, "{text}");
+    assert_eq!(connections.load(Ordering::Relaxed), 20);
+}
+
+#[test]
+fn streams_count_what_has_come() {
+    let (tcp, _) = tcp_server(echo);
+    let port = tcp.port().to_string();
+    let text = printed(&["stream", "-p", &port, "-l", "-1000000", "-m", "5000", "-k"]);
+    let (sent, back) = (selected(&text, "LOCAL_BYTES_SENT"), selected(&text, "LOCAL_BYTES_RECVD"));
+    assert!(back >= 1e6 && sent >= back, "{text}");
+    assert_eq!(selected(&text, "P50_LATENCY"), -1.0);
+    let (http, _) = tcp_server(web);
+    let port = http.port().to_string();
+    let words = ["stream", "-t", "TCP_MAERTS", "-p", &port, "-l", "-1000000", "-m", "300000", "-k"];
+    let text = printed(&words);
+    assert!(selected(&text, "LOCAL_BYTES_RECVD") >= 1.2e6, "whole bodies: {text}");
+}
+
+#[test]
+fn the_classic_layout_has_its_figures_where_scripts_look() {
+    let (tcp, _) = tcp_server(echo);
+    let port = tcp.port().to_string();
+    let text = printed(&["rr", "-p", &port, "-l", "-10", "-r", "16"]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(
+        lines[0].starts_with("TCP REQUEST/RESPONSE TEST from 0.0.0.0 (0.0.0.0) port 0 AF_INET")
+    );
+    assert!(lines[0].contains(&format!("(127.0.0.1) port {port} AF_INET")), "{text}");
+    let columns: Vec<&str> = lines[6].split_whitespace().collect();
+    assert_eq!((columns.len(), columns[2], columns[3]), (6, "16", "16"));
+    assert!(columns[5].parse::<f64>().unwrap() > 0.0);
+    let pid = std::process::id().to_string();
+    let with_cpu = ["rr", "-p", &port, "-l", "-10", "-c", "-C", "--server-pid", &pid, "-P", "0"];
+    let text = printed(&with_cpu);
+    let columns: Vec<f64> = text.split_whitespace().map(|word| word.parse().unwrap()).collect();
+    assert_eq!(columns.len(), 12, "{text}");
+    assert!(columns[9] > 0.0, "the server in this process has used CPU: {text}");
+    let repeated = ["rr", "-p", &port, "-l", "-10", "-I", "95,1000000", "-i", "9,4", "-v", "0"];
+    assert_eq!(printed(&repeated).lines().count(), 1);
+    let keys = [&repeated[..], &["-k", "CONFIDENCE_ITERATION"]].concat();
+    assert_eq!(printed(&keys), "CONFIDENCE_ITERATION=4\n");
+}
+
+#[test]
+fn transactions_say_what_is_wrong_with_a_server() {
+    let (closing, _) = tcp_server(drop);
+    let port = closing.port().to_string();
+    let message = refused(&["rr", "-p", &port]);
+    assert!(message.contains("--service echo"), "{message}");
+    let message = refused(&["stream", "-p", &port]);
+    assert!(
+        message.contains("TCP_STREAM failed") || message.contains("--service echo"),
+        "{message}"
+    );
+    let (tcp, _) = tcp_server(echo);
+    let port = tcp.port().to_string();
+    let message = refused(&["rr", "-t", "HTTP_RR", "-p", &port]);
+    assert!(message.contains("not HTTP"), "{message}");
+    let message = refused(&["rr", "-p", "1"]);
+    assert!(message.contains("nobody listens on 127.0.0.1:1"), "{message}");
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port().to_string();
+    let message = refused(&["rr", "-t", "UDP_RR", "-p", &port, "--timeout", "1"]);
+    assert!(message.contains("a datagram was lost"), "{message}");
+    let message = refused(&["rr", "--server-pid", "4194304"]);
+    assert!(message.contains("does it run here?"), "{message}");
+    let message = refused(&["rr", "-k", "P99"]);
+    assert!(message.contains("there is no selector \"P99\"; there are PROTOCOL"), "{message}");
+}
+
 #[test]
 fn help_goes_to_standard_output() {
     let output = loadgen(&["pingpong", "--help"]);

@@ -81,7 +81,7 @@ impl Io {
 
     /// Waits until there is room to send or something to receive; says whether there is the
     /// latter.
-    fn wait(&self, timeout: Duration) -> io::Result<bool> {
+    pub(super) fn wait(&self, timeout: Duration) -> io::Result<bool> {
         let mut fds = match self {
             Self::Socket { socket, .. } => [PollFd::new(socket.as_raw_fd(), true, true); 2],
             Self::Pipe { reader, writer } => [

@@ -3,8 +3,9 @@
 //! | sub-command | vocabulary | question |
 //! |---|---|---|
 //! | `pingpong` | sfnt-pingpong | half a round trip over message sizes |
+//! | `rr`, `crr`, `stream` | netperf | transactions, connections and bytes per second |
 //!
-//! sfnt-pingpong brings a server of its own, which its client tells what to
+//! Both tools that are followed here bring a server of their own, which their client tells what to
 //! do. Here the server is one of those under test, which only ever echoes (`--service echo`) or
 //! answers HTTP; all options are the client's. Where nothing listens elsewhere (Unix sockets,
 //! pipes, no host given) a thread of this process answers.
@@ -15,8 +16,10 @@
 //! Entry point: [`dispatch`].
 
 mod clock;
+mod dial;
 mod header;
 mod link;
+mod netperf;
 mod pingpong;
 mod receiver;
 mod responder;
@@ -87,6 +90,7 @@ impl From<clap::Error> for Failure {
 pub fn dispatch(words: &[String], out: &mut impl Write) -> Option<Result<(), Failure>> {
     let run = match words.first()?.as_str() {
         "pingpong" => pingpong::run,
+        "rr" | "crr" | "stream" => netperf::run,
         _ => return None,
     };
     Some(run(words, out))

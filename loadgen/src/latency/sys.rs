@@ -145,10 +145,58 @@ pub(super) fn set_busy_poll(fd: BorrowedFd<'_>, busy_poll_us: u32) -> io::Result
     .map(drop)
 }
 
+/// Segments that a TCP connection has sent again (TCP_INFO, `tcpi_total_retrans`).
+pub(super) fn retransmitted(fd: BorrowedFd<'_>) -> io::Result<u32> {
+    // SAFETY: tcp_info is integers, for which zero is a value.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut length = libc::socklen_t::try_from(size_of_val(&info)).expect("a small structure");
+    // SAFETY: `info` is writable for `length` bytes, and both outlive the call.
+    check(unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &raw mut length,
+        )
+    })?;
+    Ok(info.tcpi_total_retrans)
+}
+
+/// What this process has used so far (getrusage(2)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Usage {
+    pub(super) user_us: u64,
+    pub(super) system_us: u64,
+    /// Context switches because it waited.
+    pub(super) voluntary_switches: u64,
+    /// Context switches because another was given the core.
+    pub(super) involuntary_switches: u64,
+}
+
+/// What this process has used so far.
+pub(super) fn usage() -> Usage {
+    // SAFETY: rusage is integers, for which zero is a value.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: `usage` outlives the call.
+    let returned = unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) };
+    assert_eq!(returned, 0, "getrusage fails only for an unknown target");
+    let micros =
+        |time: libc::timeval| time.tv_sec.unsigned_abs() * 1_000_000 + time.tv_usec.unsigned_abs();
+    Usage {
+        user_us: micros(usage.ru_utime),
+        system_us: micros(usage.ru_stime),
+        voluntary_switches: usage.ru_nvcsw.unsigned_abs(),
+        involuntary_switches: usage.ru_nivcsw.unsigned_abs(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
 
     const MINUTE: Duration = Duration::from_secs(60);
@@ -182,5 +230,16 @@ mod tests {
         assert_eq!(epoll.wait(MINUTE).unwrap(), 1);
         epoll.control(EpollVerb::Delete, far.as_raw_fd()).unwrap();
         assert_eq!(epoll.wait(Duration::ZERO).unwrap(), 0);
+    }
+
+    #[test]
+    fn loopback_retransmits_nothing_and_usage_grows() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert_eq!(retransmitted(stream.as_fd()).unwrap(), 0);
+        let (near, _far) = UnixStream::pair().unwrap();
+        retransmitted(near.as_fd()).expect_err("no TCP there");
+        let (before, after) = (usage(), usage());
+        assert!(after.user_us + after.system_us >= before.user_us + before.system_us);
     }
 }

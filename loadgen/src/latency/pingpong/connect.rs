@@ -1,5 +1,6 @@
 //! The two ends: a socket to a server, or both ends in this process.
 
+use super::super::dial::{Family, connect, resolve};
 use super::super::link::{Exchange, Io, Link};
 use super::super::receiver::{Muxer, Receiver};
 use super::super::responder::{LOOK, Peer, Responder};
@@ -7,7 +8,7 @@ use super::super::{sys, web::WebLink};
 use super::options::{Options, Through};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ enum End {
 /// A sentence that says what could not be opened, and the likely cause.
 pub(super) fn open(options: &Options) -> Result<Connected, String> {
     let Some(target) = &options.target else { return open_here(options) };
-    let (authority, address) = resolve(options, target)?;
+    let (authority, address) = resolve(target, options.port, family(options))?;
     let socket = socket_to(options, address)?;
     let to = if options.through == Through::Udp {
         set_destination(options, &socket, address)?
@@ -148,26 +149,12 @@ fn local_address(socket: &Socket) -> io::Result<SocketAddr> {
     address.ok_or_else(|| io::Error::other("a socket without an address"))
 }
 
-/// The name as it goes into a `Host` field, and the first address that it has.
-fn resolve(options: &Options, target: &str) -> Result<(String, SocketAddr), String> {
-    let host = target.strip_prefix("http://").unwrap_or(target);
-    let host = host.split('/').next().unwrap_or_default();
-    let is_bare_v6 = host.parse::<std::net::Ipv6Addr>().is_ok();
-    let has_port =
-        !is_bare_v6 && host.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
-    let authority = match (is_bare_v6, has_port) {
-        (true, _) => format!("[{host}]:{}", options.port),
-        (false, true) => host.to_owned(),
-        (false, false) => format!("{host}:{}", options.port),
-    };
-    let addresses = authority.to_socket_addrs();
-    let addresses = addresses.map_err(|error| format!("{target} has no address: {error}"))?;
-    let wanted = |address: &SocketAddr| {
-        (!options.ipv4 || address.is_ipv4()) && (!options.ipv6 || address.is_ipv6())
-    };
-    let address = { addresses }.find(wanted);
-    let address = address.ok_or_else(|| format!("{target} has no address of that family"))?;
-    Ok((authority, address))
+fn family(options: &Options) -> Family {
+    match (options.ipv4, options.ipv6) {
+        (true, _) => Family::V4,
+        (_, true) => Family::V6,
+        _ => Family::Any,
+    }
 }
 
 /// A socket for a connection to `address`, with every option set that comes before connecting.
@@ -205,16 +192,6 @@ fn parse_bind(text: &str) -> Result<SocketAddr, String> {
     let address = text.parse::<IpAddr>().map(|address| SocketAddr::new(address, 0));
     let address = address.or_else(|_| text.parse());
     address.map_err(|_| format!("--bind {text}: not an address, nor an address and a port"))
-}
-
-fn connect(socket: &Socket, address: SocketAddr) -> Result<(), String> {
-    socket.connect(&address.into()).map_err(|error| match error.kind() {
-        io::ErrorKind::ConnectionRefused => format!(
-            "nobody listens on {address}: {error}; start for example \
-             server-epoll --service echo --listen {address}"
-        ),
-        _ => format!("no connection to {address}: {error}"),
-    })
 }
 
 /// Sets what a connected end is to have.
