@@ -388,6 +388,29 @@ fn transactions_say_what_is_wrong_with_a_server() {
 }
 
 #[test]
+fn noise_watches_every_moment() {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("noise.json");
+    let file = path.to_str().unwrap();
+    let words = ["noise", "--seconds", "0.05", "--threshold", "5000", "--json", file];
+    let text = printed(&words);
+    let report: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(report["schema"], "noise/1");
+    let number = |key: &str| report[key].as_u64().unwrap_or_else(|| panic!("no {key}"));
+    assert!(number("elapsed_ns") >= 50_000_000);
+    let histogram = record::decode_histogram(report["histogram_ns"].as_str().unwrap()).unwrap();
+    assert_eq!(histogram.len(), number("readings"));
+    let above = histogram.count_between(5000, u64::MAX);
+    // The histogram tells apart three digits, so gaps at the threshold may be on either side.
+    assert!(number("interruptions").abs_diff(above) <= above / 10 + 1, "{text}");
+    assert!(number("stolen_ns") <= number("elapsed_ns"));
+    assert!(text.contains(&format!("# readings={}\n", number("readings"))), "{text}");
+    let message = refused(&["noise", "--cpu", "1023"]);
+    assert!(message.contains("CPU 1023 cannot be used (--cpu)"), "{message}");
+    assert!(refused(&["noise", "--seconds", "0"]).contains("0.001 to 86400"));
+}
+
+#[test]
 fn help_goes_to_standard_output() {
     let output = loadgen(&["pingpong", "--help"]);
     let text = String::from_utf8(output.stdout).unwrap();

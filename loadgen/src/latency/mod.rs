@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `pingpong` | sfnt-pingpong | half a round trip over message sizes |
 //! | `rr`, `crr`, `stream` | netperf | transactions, connections and bytes per second |
+//! | `noise` | none | what the machine itself takes from a core |
 //!
 //! Both tools that are followed here bring a server of their own, which their client tells what to
 //! do. Here the server is one of those under test, which only ever echoes (`--service echo`) or
@@ -20,6 +21,7 @@ mod dial;
 mod header;
 mod link;
 mod netperf;
+mod noise;
 mod pingpong;
 mod receiver;
 mod responder;
@@ -91,6 +93,7 @@ pub fn dispatch(words: &[String], out: &mut impl Write) -> Option<Result<(), Fai
     let run = match words.first()?.as_str() {
         "pingpong" => pingpong::run,
         "rr" | "crr" | "stream" => netperf::run,
+        "noise" => noise::run,
         _ => return None,
     };
     Some(run(words, out))
