@@ -6,10 +6,11 @@ use crate::worker::Outcome;
 /// What was measured, with one name for each figure whatever the schedule was.
 #[derive(Clone, Debug)]
 pub struct Figures {
-    /// The latency that is reported, in nanoseconds: in an open loop from the time at which a request
-    /// was due, in a closed one from the time at which it was sent.
+    /// The latency that is reported, in nanoseconds: in an open loop from the time at which a
+    /// request was due, in a closed one from the time at which it was sent.
     pub latency: Samples,
-    /// Nanoseconds from the time at which a request was sent, where [`Figures::latency`] is not that.
+    /// Nanoseconds from the time at which a request was sent, where [`Figures::latency`] is from
+    /// another.
     pub service: Option<Samples>,
     /// Seconds that were measured.
     pub duration_s: f64,

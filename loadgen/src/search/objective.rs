@@ -114,9 +114,8 @@ impl Search {
                     ),
                     Above::Max => "No higher rate was allowed (--max).".to_owned(),
                 };
-                format!(
-                    "Highest rate that holds {what}: {rate_rps}/s, confirmed for {full_s} s.\n{above}\n"
-                )
+                let found = format!("{rate_rps}/s, confirmed for {full_s} s");
+                format!("Highest rate that holds {what}: {found}.\n{above}\n")
             }
             Some(Conclusion::Never { verdict: Verdict::ClientLimit }) => format!(
                 "{what} does not hold even at {min_rps}/s, but the client was the limit{}: \

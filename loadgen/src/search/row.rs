@@ -59,7 +59,7 @@ impl Row {
         }
     }
 
-    /// Two lines above rows: what the figures are, and the names of the columns.
+    /// What stands above rows: what the figures are, and the names of the columns.
     #[must_use]
     pub fn heading() -> String {
         let mut names = format!("{:>10} {:>11}", "target", "achieved");
@@ -67,8 +67,9 @@ impl Row {
             names.push_str(&format!(" {name:>10}"));
         }
         format!(
-            "  Rates in requests/s; latency in us from when each request was due; late: p99 in us of \
-             how late the\n  generator itself sent\n{names} {:>10} {:>8}  client",
+            "  Rates in requests/s. Latency in us, from when each request was due.\n  late: how late \
+             the generator itself sent, at the 99th percentile, in us.\n\
+             {names} {:>10} {:>8}  client",
             "late", "errors"
         )
     }
@@ -134,8 +135,8 @@ mod tests {
         silent.client_limit = Some("it was late".to_owned());
         assert_eq!(
             Row::of(1000, &silent).to_string(),
-            "      1000         0.0          -          -          -          -          -          \
-             -        0  limit"
+            "      1000         0.0          -          -          -          -          - \
+             \u{20}        -        0  limit"
         );
     }
 
