@@ -36,6 +36,7 @@ pub mod samples;
 pub mod script;
 pub mod search;
 pub mod source;
+pub mod tls;
 pub mod transport;
 pub mod units;
 pub mod url;
