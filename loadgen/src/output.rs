@@ -16,6 +16,8 @@ pub mod csv;
 pub mod figures;
 pub mod hlog;
 pub mod interval;
+pub mod live;
 pub mod percentiles;
 pub mod progress;
+pub mod settings;
 pub mod spectrum;

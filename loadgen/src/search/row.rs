@@ -67,8 +67,8 @@ impl Row {
             names.push_str(&format!(" {name:>10}"));
         }
         format!(
-            "  Rates in requests/s. Latency in us, from when each request was due.\n  late: how late \
-             the generator itself sent, at the 99th percentile, in us.\n\
+            "  Rates in requests/s. Latency in us, from when each request was due.\n  \
+             late: how late the generator itself sent, at the 99th percentile, in us.\n\
              {names} {:>10} {:>8}  client",
             "late", "errors"
         )
