@@ -6,13 +6,48 @@ use crate::reference::{Body, Next, Request, next};
 use crate::responses::{self, Response};
 use server_http::{Close, Closing, Limits};
 
-/// Judges the outcome of `input` delivered whole, and left open.
-///
-/// Returns what the input did, in a few words that are the same for inputs that did the same.
+/// What a connection has done with an input, and what it owes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// What the input did, in a few words that are the same for inputs that did the same.
+    pub(crate) story: String,
+    /// A request was begun that is neither whole nor answered.
+    owes_answer: bool,
+}
+
+impl Verdict {
+    /// Judges how an input ends that has come to `open` so far: nothing is answered to the end of
+    /// the input, and 408 to a request that does not arrive, if it was not answered yet.
+    ///
+    /// # Errors
+    /// Where that is not so.
+    pub(crate) fn judge_end(
+        &self,
+        open: &Outcome,
+        at_eof: &Outcome,
+        timed_out: &Outcome,
+    ) -> Result<(), Failure> {
+        if at_eof.output != open.output {
+            let what = format!("{:?} in place of {:?}", at_eof.output, open.output);
+            return Err(Failure::new("answer_to_the_end", what));
+        }
+        let more = timed_out.output.strip_prefix(&open.output[..]).unwrap_or_default();
+        let is_right = if self.owes_answer {
+            let (response, behind) = responses::first(more, false)?;
+            response.status == 408 && behind.is_empty()
+        } else {
+            timed_out.output == open.output
+        };
+        let what = || format!("{:?} after {:?}", timed_out.output, open.output);
+        if is_right { Ok(()) } else { Err(Failure::new("answer_to_silence", what())) }
+    }
+}
+
+/// Judges the outcome of `input` delivered to its end, and left open.
 ///
 /// # Errors
 /// The oracle that does not hold.
-pub(crate) fn judge(input: &[u8], outcome: &Outcome, limits: &Limits) -> Result<String, Failure> {
+pub(crate) fn judge(input: &[u8], outcome: &Outcome, limits: &Limits) -> Result<Verdict, Failure> {
     let mut judge = Judge {
         input,
         limits,
@@ -21,10 +56,11 @@ pub(crate) fn judge(input: &[u8], outcome: &Outcome, limits: &Limits) -> Result<
         at: 0,
         finals: 0,
         story: Vec::new(),
+        owes_answer: false,
     };
     let end = judge.read_all()?;
     judge.check_end(end)?;
-    Ok(judge.story())
+    Ok(Verdict { story: judge.story(), owes_answer: judge.owes_answer })
 }
 
 /// What the last response says about the connection.
@@ -51,6 +87,7 @@ struct Judge<'a> {
     finals: u32,
     /// What was done for each request: its status, and why it was refused or waits.
     story: Vec<String>,
+    owes_answer: bool,
 }
 
 impl Judge<'_> {
@@ -165,10 +202,12 @@ impl Judge<'_> {
         match next(self.input, self.at, self.limits) {
             Next::Partial { start } => {
                 self.tell("partial head");
+                self.owes_answer = !matches!(self.input[start..], [] | [b'\r']);
                 self.check_consumed(start)
             }
             Next::Request(Request { body: Body::Partial, .. }) => {
                 self.tell("partial body");
+                self.owes_answer = true;
                 self.check_consumed(self.input.len())
             }
             Next::Request(request) => unanswered(format!("{request:?} at {}", self.at)),
@@ -180,6 +219,7 @@ impl Judge<'_> {
                 if head.windows(4).any(|window| window == b"\r\n\r\n") {
                     return unanswered(format!("a whole head with {why} at {}", self.at));
                 }
+                self.owes_answer = true;
                 Ok(())
             }
         }

@@ -36,13 +36,22 @@ static TIGHT: Limits = Limits {
     ..Limits::DEFAULT
 };
 
+/// What came of an input in the ways that are judged.
+struct Outcomes {
+    /// Whole, and left open.
+    whole: Outcome,
+    /// By the byte, and left open.
+    by_byte: Outcome,
+    /// Whole, and then the end of the input.
+    at_eof: Outcome,
+    /// Whole, and then nothing for too long.
+    timed_out: Outcome,
+}
+
 /// Delivers `input` in many ways, and requires the same outcome of all that end in the same way.
 ///
-/// Returns the outcome of the first: whole, and left open. None where it answers too much.
-fn deliver_in_all_ways(
-    input: &[u8],
-    limits: &'static Limits,
-) -> Result<Option<(Outcome, Option<usize>)>, Failure> {
+/// None where it answers too much.
+fn deliver_in_all_ways(input: &[u8], limits: &'static Limits) -> Result<Option<Outcomes>, Failure> {
     let seed = fnv(input);
     let whole = deliver(input, limits, Plan::whole(Ending::Open))?;
     if whole.is_cut_short {
@@ -50,29 +59,29 @@ fn deliver_in_all_ways(
     }
     let random = |step: u64| Cuts::Random(seed.wrapping_add(step));
     let slowly = |step: u64| Taking::Slowly(seed.wrapping_add(step));
-    let mut first_answer_at = None;
+    let plan = Plan { cuts: Cuts::EachByte, ..Plan::whole(Ending::Open) };
+    let by_byte = deliver(input, limits, plan)?;
+    require_same(&whole, &by_byte, plan)?;
     for (cuts, taking) in [
-        (Cuts::EachByte, Taking::AtOnce),
         (Cuts::Whole, slowly(1)),
         (random(2), Taking::AtOnceLending),
         (random(3), slowly(3)),
         (random(4), slowly(4)),
     ] {
         let plan = Plan { cuts, taking, ending: Ending::Open };
-        let outcome = deliver(input, limits, plan)?;
-        require_same(&whole, &outcome, plan)?;
-        first_answer_at = first_answer_at.or(outcome.first_answer_at);
+        require_same(&whole, &deliver(input, limits, plan)?, plan)?;
     }
-    for ending in [Ending::Eof, Ending::TimeOut, Ending::Drain] {
+    let ends = |ending: Ending| {
         let expect = deliver(input, limits, Plan::whole(ending))?;
         let plan = Plan { cuts: random(5), taking: slowly(5), ending };
         require_same(&expect, &deliver(input, limits, plan)?, plan)?;
-        if ending == Ending::Eof {
-            let plan = Plan::whole(Ending::EofWithLast);
-            require_same(&expect, &deliver(input, limits, plan)?, plan)?;
-        }
-    }
-    Ok(Some((whole, first_answer_at)))
+        Ok::<_, Failure>(expect)
+    };
+    let (at_eof, timed_out) = (ends(Ending::Eof)?, ends(Ending::TimeOut)?);
+    ends(Ending::Drain)?;
+    let plan = Plan::whole(Ending::EofWithLast);
+    require_same(&at_eof, &deliver(input, limits, plan)?, plan)?;
+    Ok(Some(Outcomes { whole, by_byte, at_eof, timed_out }))
 }
 
 /// The outcome depends on the bytes, not on how they were cut.

@@ -25,9 +25,8 @@ impl Client {
             Taking::Slowly(seed) => Some(Random::new(seed)),
             Taking::AtOnce | Taking::AtOnceLending => None,
         };
-        let capacity = slowness
-            .as_mut()
-            .map_or(AMPLE_BYTES, |random| SUFFICIENT_BYTES + random.below(SUFFICIENT_BYTES));
+        let capacity =
+            slowness.as_mut().map_or(AMPLE_BYTES, |random| SUFFICIENT_BYTES + random.up_to_bits(9));
         let sink = TestSink {
             bytes: Vec::with_capacity(AMPLE_BYTES),
             length: 0,

@@ -53,7 +53,7 @@ impl Ends {
         let piece = match self.cuts {
             Cuts::Whole => self.length,
             Cuts::EachByte => 1,
-            Cuts::Random(_) => self.random.up_to_bits(8),
+            Cuts::Random(_) => self.random.up_to_bits(10),
         };
         self.length.min(start + piece)
     }

@@ -137,11 +137,11 @@ impl Reader<'_> {
         self.allowance = self.allowance.min(self.limits.chunk_overhead_bytes);
         let mut fields = 0;
         while self.peek()? != b'\r' {
-            self.token()?;
             fields += 1;
             if fields > self.limits.header_count {
                 return Err(Stop::Refused("too many trailers"));
             }
+            self.token()?;
             if self.byte()? != b':' {
                 return Err(Stop::Refused("a trailer without a colon"));
             }

@@ -34,10 +34,11 @@ impl Target for Chunked {
     fn check(&self, body: &[u8]) -> Result<u64, Failure> {
         let input = [ECHO.as_bytes(), body].concat();
         let expect = decode(body, &TIGHT);
-        let Some((outcome, answered_at)) = deliver_in_all_ways(&input, &TIGHT)? else {
+        let Some(outcomes) = deliver_in_all_ways(&input, &TIGHT)? else {
             return Ok(0);
         };
-        check_verdict(&expect, &outcome, ECHO.len() + body.len())?;
+        check_verdict(&expect, &outcomes.whole, ECHO.len() + body.len())?;
+        let answered_at = outcomes.by_byte.first_answer_at;
         if let Decoded::Complete { length, .. } = expect
             && answered_at != Some(ECHO.len() + length)
         {

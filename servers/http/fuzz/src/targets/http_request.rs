@@ -28,8 +28,12 @@ impl Target for HttpRequest {
 
     fn check(&self, input: &[u8]) -> Result<u64, Failure> {
         let mut story = String::new();
-        if let Some((outcome, _)) = deliver_in_all_ways(input, &TIGHT)? {
-            story = judge(input, &outcome, &TIGHT)?;
+        if let Some(outcomes) = deliver_in_all_ways(input, &TIGHT)? {
+            let verdict = judge(input, &outcomes.whole, &TIGHT)?;
+            // By the byte there may be interim responses that there are not at once.
+            judge(input, &outcomes.by_byte, &TIGHT)?;
+            verdict.judge_end(&outcomes.whole, &outcomes.at_eof, &outcomes.timed_out)?;
+            story = verdict.story;
         }
         // The limits that servers run with let more of it through.
         let whole = deliver(input, &Limits::DEFAULT, Plan::whole(Ending::Open))?;
@@ -38,7 +42,7 @@ impl Target for HttpRequest {
             let plan = Plan { cuts, taking, ending: Ending::Open };
             require_same(&whole, &deliver(input, &Limits::DEFAULT, plan)?, plan)?;
             story.push('|');
-            story.push_str(&judge(input, &whole, &Limits::DEFAULT)?);
+            story.push_str(&judge(input, &whole, &Limits::DEFAULT)?.story);
         }
         Ok(fnv(story.as_bytes()))
     }
@@ -83,6 +87,8 @@ const DICTIONARY: &[&[u8]] = &[
     b"Connection: close\r\n",
     b"Connection: keep-alive\r\n",
     b"Connection: x, close\r\n",
+    b"Connection: close, x\r\n",
+    b" HTTP/1.2 \r\n",
     b"Expect: 100-continue\r\n",
     b"Expect: other\r\n",
     b"X: y\r\n",
