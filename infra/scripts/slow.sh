@@ -59,9 +59,9 @@ done
 [[ $connections =~ ^[1-9][0-9]{0,4}$ ]] || fail "--connections $connections is not 1 to 99999"
 export SHOWDOWN_PREFIX=${SHOWDOWN_PREFIX:-slow}
 
-# What each attack is to slowhttptest, what it asks for, how long it may take, and the counter under
-# which the server closes such clients. A range attack is of complete requests with a long head that
-# ask for the connection to be closed: they are answered, and the ranges are ignored.
+# What each attack is to slowhttptest, what it asks for, and the counter under which the server
+# closes such clients. A range attack is of complete requests with a long head that ask for the
+# connection to be closed: they are answered, and the ranges are ignored.
 declare -A flags=(
   [headers]="-H -i 5"
   [body]="-B -i 5"
@@ -69,11 +69,12 @@ declare -A flags=(
   [read]="-X -w 1 -y 512 -n 5 -z 32 -k 3"
 )
 declare -A path=([headers]=/plaintext [body]=/echo [range]=/plaintext [read]=/bytes/1048576)
-# The last connection is opened after ten seconds or so, and closed by a time-out of 10 s (head, and
-# body's grace) or 30 s (sending, noticed up to a quarter later). An attack ends when no connection
-# is left, but slow readers do not notice before they read on, so theirs ends by its length.
-declare -A length_s=([headers]=60 [body]=60 [range]=60 [read]=60)
 declare -A defence=([headers]=head_timeout [body]=body_timeout [range]=asked [read]=send_timeout)
+
+# An attack ends when the server has closed every attacker, and in any case after so many seconds.
+# The last is opened after ten seconds or so, and closed by a time-out of 10 s (head, and body's
+# grace) or 30 s (sending, noticed up to a quarter later).
+longest_s=150
 
 for attack in ${attacks//,/ }; do
   [ -n "${flags[$attack]:-}" ] || fail "--attacks $attack: there are ${!flags[*]}"
@@ -93,10 +94,12 @@ ulimit -Sn "$(ulimit -Hn)"
 work=$(mktemp -d)
 server=
 client=
+attacker=
 stop() { # PID
   [ -z "$1" ] || kill "$1" 2>/dev/null || true
 }
 clean_up() {
+  stop "$attacker"
   stop "$client"
   stop "$server"
   wait
@@ -135,14 +138,34 @@ stop_server() {
   wait "$pid" || fail "the server ended with status $?: $(cat "$work/server.err")"
 }
 
+# The last line of the server has its counters.
 closed_for() { # REASON
-  sed -n 's/.*"event":"exit".*/&/p' "$work/server" | grep -o "\"closed_$1\":[0-9]*" | cut -d: -f2
+  tail -n 1 "$work/server" | grep -o "\"closed_$1\":[0-9]*" | cut -d: -f2 || true
 }
 
-# Every reason of the exit line that has a count, but for one.
+# Every reason that has a count, but for one.
 closed_otherwise() { # REASON
-  grep '"event":"exit"' "$work/server" | grep -o '"closed_[a-z_]*":[1-9][0-9]*' | tr -d '"' |
+  tail -n 1 "$work/server" | grep -o '"closed_[a-z_]*":[1-9][0-9]*' | tr -d '"' |
     sed 's/closed_//; s/:/ /' | grep -v "^$1 " | paste -sd, | sed 's/,/, /g' || true
+}
+
+# Runs slowhttptest until every attacker is closed, or its time is over.
+run_attack() { # ATTACK
+  local closed status=0
+  # The flags are words.
+  # shellcheck disable=SC2086
+  in_client slowhttptest ${flags[$1]} -c "$connections" -r 1000 -l "$longest_s" -p 5 \
+    -g -o "$work/slow" -u "$target${path[$1]}" >"$work/slow.out" 2>&1 &
+  attacker=$!
+  while kill -0 "$attacker" 2>/dev/null; do
+    kill -USR1 "$server"
+    sleep 1
+    closed=$(closed_for "${defence[$1]}")
+    [ "${closed:-0}" -lt "$connections" ] || { kill -INT "$attacker" 2>/dev/null || true; break; }
+  done
+  wait "$attacker" || status=$?
+  attacker=
+  [ "$status" = 0 ] || fail "slowhttptest: status $status: $(tail -5 "$work/slow.out")"
 }
 
 requests_per_second() { # FILE
@@ -166,11 +189,7 @@ attack() { # MODE ATTACK
     fail "loadgen: $(cat "$work/before")"
   in_client "$bin/loadgen" -t1 -c4 -d10m "$target/plaintext" >"$work/during" 2>&1 &
   client=$!
-  # The flags are words.
-  # shellcheck disable=SC2086
-  (in_client slowhttptest ${flags[$2]} -c "$connections" -r 1000 -l "${length_s[$2]}" -p 5 \
-    -g -o "$work/slow" -u "$target${path[$2]}") >"$work/slow.out" 2>&1 ||
-    fail "slowhttptest: $(tail -5 "$work/slow.out")"
+  run_attack "$2"
   kill -INT "$client"
   wait "$client" || fail "loadgen: $(cat "$work/during")"
   client=

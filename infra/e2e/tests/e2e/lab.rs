@@ -1,5 +1,6 @@
 //! The namespaces that one test has to itself, and what it starts in them.
 
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use server_testing::{Client, Server};
@@ -166,8 +167,8 @@ impl Drop for Lab {
     }
 }
 
-/// A client that takes little at a time: its receive buffer is the smallest that the kernel gives,
-/// so that a response of some length waits in the server until it is read.
+/// A client that takes little at a time: its receive buffer is so small that a response of some
+/// length waits in the server until it is read.
 ///
 /// `source` is one of the client's addresses, 198.18.0.10 to 198.18.0.19.
 pub(crate) fn narrow(server: SocketAddr, source: &str) -> Client {
@@ -180,8 +181,18 @@ pub(crate) fn narrow(server: SocketAddr, source: &str) -> Client {
     Client::over(socket.into())
 }
 
-/// What [`narrow`] asks for: two segments and a bit, of which the kernel makes twice as much.
-const NARROW_BYTES: usize = 4096;
+/// A client whose handshake has only begun: what it sends waits for the end of it.
+pub(crate) fn hurried(server: SocketAddr) -> Client {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a descriptor is free");
+    socket.set_nonblocking(true).expect("an option of sockets");
+    let error = socket.connect(&server.into()).expect_err("the handshake takes a while");
+    assert_eq!(error.raw_os_error(), Some(Errno::INPROGRESS.raw_os_error()), "{error}");
+    socket.set_nonblocking(false).expect("an option of sockets");
+    Client::over(socket.into())
+}
+
+/// What [`narrow`] asks for, ten segments or so, of which the kernel makes twice as much.
+const NARROW_BYTES: usize = 16 * 1024;
 
 /// CPUs that this process may use.
 pub(crate) fn cpus() -> usize {

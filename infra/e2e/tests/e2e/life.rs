@@ -1,6 +1,6 @@
 //! What a server survives: its own end, its clients' ends, and too few descriptors.
 
-use crate::lab::{End, Lab, Mode, PREFIX, narrow};
+use crate::lab::{End, Lab, Mode, PREFIX, hurried, narrow};
 use serde_json::Value;
 use server_testing::{Client, Server};
 use std::io::ErrorKind;
@@ -143,6 +143,21 @@ pub(crate) fn out_of_descriptors_the_connected_are_served(mode: Mode) {
     let counters = server.stop();
     assert_eq!(counters["connections_accepted"], CROWD, "{counters}");
     assert_eq!(counters["connections_refused"], 0, "{counters}");
+}
+
+pub(crate) fn a_burst_of_five_thousand_connects_is_accepted(mode: Mode) {
+    const CLIENTS: usize = 5000;
+    let lab = Lab::new();
+    let server = lab.start(mode, &[]);
+    // All SYNs are sent before the first handshake is waited for.
+    let mut clients: Vec<Client> = (0..CLIENTS).map(|_| hurried(server.address)).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("/plaintext").status, 200);
+    }
+    drop(clients);
+    let counters = server.stop();
+    assert_eq!(counters["connections_accepted"], CLIENTS, "{counters}");
+    assert_eq!(counters["responses"], CLIENTS, "{counters}");
 }
 
 /// A client that has the head of a response in flight, and reads no further.

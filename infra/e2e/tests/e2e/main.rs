@@ -50,6 +50,7 @@ every_mode! {
         life::clients_killed_mid_response_leave_nothing_behind
         life::clients_that_vanish_are_given_up_by_the_send_timeout
         life::out_of_descriptors_the_connected_are_served
+        life::a_burst_of_five_thousand_connects_is_accepted
         slow::slow_clients_are_closed_and_the_others_served
         tools::curl_is_content
         tools::wrk_sees_no_error
