@@ -51,7 +51,7 @@ impl Tcb {
             self.repeated_ack(now, segment, wnd);
         }
         if una.le(segment.ack) {
-            self.update_window(now, segment, wnd);
+            self.update_window(now, segment, wnd, segment.ack.gt(una));
         }
         true
     }
@@ -146,16 +146,21 @@ impl Tcb {
 
     /// "If SND.UNA =< SEG.ACK =< SND.NXT, the send window should be updated", by newer segments
     /// only.
-    fn update_window(&mut self, now: Instant, segment: &Segment<'_>, wnd: u32) {
+    ///
+    /// DEVIATION: RFC 9293 takes a segment as newer by SND.WL1 and SND.WL2. What `advances`
+    /// SND.UNA is newer as well, because the peer never sent that number before: the old window,
+    /// counted from the new SND.UNA, would reach beyond all that it ever announced. A
+    /// retransmission of the peer's is such a segment: old by its number, new by all else.
+    fn update_window(&mut self, now: Instant, segment: &Segment<'_>, wnd: u32, advances: bool) {
         let snd = &mut self.snd;
         let is_newer =
             snd.wl1.lt(segment.seq) || (snd.wl1 == segment.seq && snd.wl2.le(segment.ack));
-        if !is_newer {
+        if !is_newer && !advances {
             return;
         }
         let has_grown = wnd > snd.wnd;
         snd.wnd = wnd;
-        snd.wl1 = segment.seq;
+        snd.wl1 = snd.wl1.last(segment.seq);
         snd.wl2 = segment.ack;
         snd.max_wnd = snd.max_wnd.max(wnd);
         if has_grown {

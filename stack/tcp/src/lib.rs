@@ -1,3 +1,5 @@
+//! One TCP connection as a pure state machine, in the order and words of RFC 9293.
+//!
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 

@@ -42,7 +42,7 @@ pub struct Options<'a> {
     pub sack_permitted: bool,
     /// Timestamps.
     pub timestamps: Option<Timestamps>,
-    /// The blocks of a SACK option as bytes, eight for each: see [`sack_blocks`](Self::sack_blocks).
+    /// The blocks of a SACK option as bytes: see [`sack_blocks`](Self::sack_blocks).
     pub sack: &'a [u8],
 }
 

@@ -8,6 +8,9 @@ use core::time::Duration;
 /// are not.
 const GRANULARITY_US: u32 = 1000;
 
+/// A round trip by timestamps counts as at most so many times what was known before.
+const ECHO_GROWTH_MAX: u32 = 8;
+
 /// Round trips, in microseconds: four bytes are enough for 71 minutes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rtt {
@@ -89,7 +92,11 @@ impl Rtt {
     ) {
         if self.timed_at == Instant::NEVER {
             if let Some(echo) = echo() {
-                self.measured(micros(echo));
+                // An acknowledgement that was lost leaves an echo of long ago. A bound on how fast
+                // the estimate grows keeps a few of them from making each time-out the longest,
+                // and still follows a path that has become slow.
+                let limit_us = self.srtt_us.max(self.min_us).saturating_mul(ECHO_GROWTH_MAX);
+                self.measured(micros(echo).min(limit_us));
             }
         } else if self.timed_seq.le(ack) {
             self.measured(micros(now - self.timed_at));
@@ -160,6 +167,9 @@ mod tests {
         assert_eq!(rtt.rto(), Duration::from_secs(1));
         rtt.acked(Instant::ZERO + 900 * MS, Seq(1), || Some(100 * MS));
         assert_eq!(rtt.srtt(), 100 * MS);
+        // Of long ago: as 8 times the minimum of 200 ms.
+        rtt.acked(Instant::ZERO, Seq(1), || Some(Duration::from_secs(3000)));
+        assert_eq!(rtt.srtt(), (7 * 100 + 1600) * MS / 8);
     }
 
     #[test]

@@ -355,7 +355,9 @@ mod tests {
         }
 
         #[test]
-        fn what_is_held_is_stored_once(segments in prop::collection::vec((0_u32..60, 1_u32..20), 0..24)) {
+        fn what_is_held_is_stored_once(
+            segments in prop::collection::vec((0_u32..60, 1_u32..20), 0..24),
+        ) {
             let (base, mut held) = (Seq(u32::MAX - 30), Held::default());
             let mut stored = BTreeSet::new();
             for (start, len) in segments {

@@ -100,7 +100,7 @@ impl Tcb {
         self.timers.ack = Instant::NEVER;
         self.rcv.acked = self.rcv.nxt;
         self.rcv.dsack = None;
-        let payload_offset = seq.since(self.snd.una);
+        let payload_offset = if payload_len > 0 { seq.since(self.snd.una) } else { 0 };
         SegmentOut { seq, ack: self.rcv.nxt, flags, wnd, options, payload_offset, payload_len }
     }
 

@@ -73,6 +73,14 @@ impl Tcb {
             self.take_timestamp(now, segment);
             return true;
         }
+        let behind = self.rcv.nxt.0.wrapping_sub((segment.seq + segment.len()).0);
+        if !segment.is_empty() && behind <= self.rcv.capacity {
+            // DEVIATION: RFC 7323 §5.3 takes no timestamp of an unacceptable segment. But one that
+            // repeats the last window was sent again because its acknowledgement was lost: an echo
+            // of the original would make the time-out look like a round trip, and the next
+            // time-out longer still.
+            self.take_timestamp(now, segment);
+        }
         verdict.dropped = Some(Drop::OutOfWindow);
         self.answer_unacceptable(now, segment, verdict);
         false

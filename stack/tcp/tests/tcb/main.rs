@@ -16,4 +16,5 @@ mod recovery;
 mod scene;
 mod send;
 mod time_out;
+mod two_ends;
 mod window;

@@ -125,7 +125,9 @@ proptest! {
             ack: Seq(ack),
             flags: Flags::from_bits(bits),
             wnd,
-            options: OptionsOut { mss, wscale, sack_permitted, timestamps, ..OptionsOut::default() },
+            options: OptionsOut {
+                mss, wscale, sack_permitted, timestamps, ..OptionsOut::default()
+            },
             payload_offset: 0,
             payload_len,
         };
