@@ -1,10 +1,11 @@
 //! The script in one thread: what is sent, and what is told of the answers.
 
-use super::transfer::{transfer, type_name};
+use super::sys::{Calls, Returned};
+use super::transfer::transfer;
 use super::verify;
-use super::vm::{Vm, failure};
+use super::vm::{Vm, failure, plain};
 use crate::source::{Source, SourceError};
-use mlua::{Function, Lua, LuaString, Table, Value};
+use mlua::{Function, Lua, Table, Value};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -88,10 +89,12 @@ pub(super) struct Shape {
 /// The script in the VM of one thread.
 #[derive(Debug)]
 pub struct ThreadScript {
-    vm: Vm,
+    /// Keeps the VM alive, which functions do not.
+    _vm: Vm,
     handle: Arc<Handle>,
     shape: Shape,
     fixed: Option<Vec<u8>>,
+    calls: Calls,
     request: Function,
     response: Function,
     delay: Function,
@@ -105,19 +108,21 @@ impl ThreadScript {
         handle: Arc<Handle>,
         shape: Option<Shape>,
     ) -> Result<Self, SourceError> {
+        let calls = Calls::new(vm.lua()).map_err(|error| plain(&error))?;
         let request = vm.function("request")?;
         let shape = match shape {
             Some(shape) => shape,
-            None => first_shape(&vm, &request)?,
+            None => first_shape(&vm, &calls, &request)?,
         };
         let mut thread = Self {
             handle,
             shape,
             fixed: None,
+            calls,
             request,
             response: vm.function("response")?,
             delay: vm.function("delay")?,
-            vm,
+            _vm: vm,
         };
         if !shape.renders {
             let mut batch = Vec::new();
@@ -133,7 +138,7 @@ impl ThreadScript {
 
     #[cfg(test)]
     pub(super) fn vm(&self) -> &Vm {
-        &self.vm
+        &self._vm
     }
 
     /// Where the thread connects to: what `setup` has left in `thread.addr`. `None` where it has
@@ -145,38 +150,25 @@ impl ThreadScript {
 }
 
 /// Verifies the first request and looks which hooks there are.
-fn first_shape(vm: &Vm, request: &Function) -> Result<Shape, SourceError> {
-    let value: Value = request.call(()).map_err(|error| failure(&error, Some("request")))?;
-    let depth = match text(&value) {
-        Some(batch) => {
-            verify::count(&batch.as_bytes()).map_err(|refused| SourceError(refused.to_string()))?
-        }
-        None => {
-            let refused = verify::Refused::empty();
-            return Err(SourceError(format!("{refused}: {}", not_a_string(&value))));
-        }
+fn first_shape(vm: &Vm, calls: &Calls, request: &Function) -> Result<Shape, SourceError> {
+    let mut batch = Vec::new();
+    let returned = calls.for_text(request, &mut batch);
+    let returned = returned.map_err(|error| failure(&error, Some("request")))?;
+    let refuse = |refused: verify::Refused| match returned {
+        Returned::Text => SourceError(refused.to_string()),
+        Returned::Other(kind) => SourceError(format!("{refused}: {}", not_a_string(kind))),
     };
     Ok(Shape {
-        depth,
+        depth: verify::count(&batch).map_err(refuse)?,
         renders: vm.has("request")?,
         delays: vm.has("delay")?,
         responses: vm.has("response")?,
     })
 }
 
-/// What Lua takes for a string.
-fn text(value: &Value) -> Option<LuaString> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        _ => None,
-    }
-}
-
-fn not_a_string(value: &Value) -> String {
-    match value {
-        Value::Nil => "request() returned nil, not a string".to_owned(),
-        other => format!("request() returned a {}, not a string", type_name(other)),
-    }
+fn not_a_string(kind: &str) -> String {
+    let article = if kind == "nil" { "" } else { "a " };
+    format!("request() returned {article}{kind}, not a string")
 }
 
 impl Source for ThreadScript {
@@ -206,13 +198,11 @@ impl Source for ThreadScript {
 
     fn render(&mut self, into: &mut Vec<u8>) -> Result<(), SourceError> {
         into.clear();
-        let value: Value =
-            self.request.call(()).map_err(|error| failure(&error, Some("request")))?;
-        match &value {
-            Value::String(batch) => into.extend_from_slice(&batch.as_bytes()),
-            other => return Err(SourceError(not_a_string(other))),
+        let returned = self.calls.for_text(&self.request, into);
+        match returned.map_err(|error| failure(&error, Some("request")))? {
+            Returned::Text => Ok(()),
+            Returned::Other(kind) => Err(SourceError(not_a_string(kind))),
         }
-        Ok(())
     }
 
     fn wants_responses(&self) -> bool {
@@ -225,15 +215,9 @@ impl Source for ThreadScript {
         fields: &[(&[u8], &[u8])],
         body: &[u8],
     ) -> Result<(), SourceError> {
-        let lua = self.vm.lua();
-        let told = || -> mlua::Result<()> {
-            let headers = lua.create_table_with_capacity(0, fields.len())?;
-            for (name, value) in fields {
-                headers.raw_set(lua.create_string(name)?, lua.create_string(value)?)?;
-            }
-            self.response.call((status, headers, lua.create_string(body)?))
-        };
-        told().map_err(|error| failure(&error, Some("response")))
+        self.calls
+            .with_response(&self.response, status, fields, body)
+            .map_err(|error| failure(&error, Some("response")))
     }
 
     fn stopped(&self) -> bool {

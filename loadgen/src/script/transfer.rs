@@ -41,7 +41,7 @@ fn copy(value: &Value, into: &Lua, depth: usize) -> Result<Value, String> {
 }
 
 /// Lua's name of a type; mlua tells apart what Lua calls userdata.
-pub(super) fn type_name(value: &Value) -> &'static str {
+fn type_name(value: &Value) -> &'static str {
     match value {
         Value::LightUserData(_) | Value::UserData(_) => "userdata",
         Value::Other(_) => "cdata",

@@ -58,11 +58,6 @@ pub(super) struct Refused {
 }
 
 impl Refused {
-    /// What wrk says of a request that is not there.
-    pub(super) fn empty() -> Self {
-        Self { what: INCOMPLETE, line: 1, column: 1 }
-    }
-
     fn at(what: &'static str, bytes: &[u8], offset: usize) -> Self {
         let before = &bytes[..offset.min(bytes.len())];
         let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
