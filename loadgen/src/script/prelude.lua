@@ -185,7 +185,10 @@ function wrk.format(method, path, headers, body)
 end
 
 function wrk.setup(object)
-  object.addr = wrk.addrs[1]
+  -- Without addresses, the load goes where the command line says.
+  if wrk.addrs then
+    object.addr = wrk.addrs[1]
+  end
   if type(globals.setup) == "function" then
     globals.setup(object)
   end

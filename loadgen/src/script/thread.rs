@@ -201,6 +201,8 @@ impl Source for ThreadScript {
         let returned = self.calls.for_text(&self.request, into);
         match returned.map_err(|error| failure(&error, Some("request")))? {
             Returned::Text => Ok(()),
+            // A script that stops its thread in `request` need not return one more.
+            Returned::Other(_) if self.stopped() => Ok(()),
             Returned::Other(kind) => Err(SourceError(not_a_string(kind))),
         }
     }

@@ -136,6 +136,29 @@ fn stop_takes_effect_only_once_the_thread_runs() {
 }
 
 #[test]
+fn a_thread_that_is_stopped_in_request_needs_no_other_request() {
+    let mut world = world(
+        "local left = 2
+         function request()
+             left = left - 1
+             if left >= 0 then return wrk.format() end
+             wrk.thread:stop()
+         end",
+    );
+    assert_ne!(world.request(0), "");
+    assert_eq!(world.request(0), "");
+    assert!(world.threads[0].stopped());
+}
+
+#[test]
+fn without_addresses_a_thread_has_none() {
+    let file = File::new("function setup(thread) print(thread.addr) end");
+    let setup = Setup::new(&file.0, "http://h/", &Url::parse("http://h/").unwrap());
+    let mut session = Session::load(setup).unwrap();
+    assert_eq!(session.thread().unwrap().address(), None);
+}
+
+#[test]
 fn the_rest_of_a_vm_lives_as_long_as_the_session() {
     let mut world = world(
         "local threads = {}
