@@ -413,6 +413,10 @@ impl Draft {
         if self.connections < self.threads {
             return Err(refuse("number of connections must be >= threads".to_owned()));
         }
+        if self.hung == HungRule::End && self.timeout_s == 0 {
+            let why = "--end-hung with --timeout 0 would end every request: wait for 1s at least";
+            return Err(refuse_own(program, why));
+        }
         let count = |number: u64| {
             usize::try_from(number).map_err(|error| refuse_own(program, &error.to_string()))
         };

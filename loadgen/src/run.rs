@@ -12,6 +12,7 @@ use crate::transport::{Endpoint, strerror};
 use crate::url::Url;
 use crate::worker::{self, LoadError, Worker};
 use crate::{report, request, validity};
+use record::LoadClient;
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -54,6 +55,19 @@ impl From<LoadError> for RunError {
     }
 }
 
+/// A run that has ended.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// When it was measured.
+    pub window: Window,
+    /// What was measured, all threads together.
+    pub outcome: Outcome,
+    /// What the generator says about itself.
+    pub client: LoadClient,
+    /// Whether SIGINT ended it early.
+    pub interrupted: bool,
+}
+
 /// Runs the load and writes what wrk would write to `out`. Returns what is to be said beside it:
 /// why the figures are the generator's limit instead of the server's.
 ///
@@ -61,12 +75,7 @@ impl From<LoadError> for RunError {
 /// Where the server cannot be resolved or reached at the start, or the machine does not allow what
 /// was asked for. Requests that fail are counted in the report and are no error.
 pub fn run(options: &Options, out: &mut impl Write) -> Result<Option<String>, RunError> {
-    let mut options = options.clone();
-    check_open_files(&options)?;
-    if options.pin_allowed {
-        options.pin = sys::allowed_cpus()?;
-    }
-    check_cpus(&options.pin)?;
+    let options = prepare(options)?;
     let json_file = options.json.as_deref().map(|path| {
         File::create(path).map_err(|error| format!("--json {}: {}", path.display(), why(&error)))
     });
@@ -78,13 +87,11 @@ pub fn run(options: &Options, out: &mut impl Write) -> Result<Option<String>, Ru
     out.write_all(title.as_bytes())?;
     out.flush()?;
 
-    let window = Window::new(sys::monotonic_ns(), &options.plan);
     let source = Fixed::new(request::render(&options.url, &options.fields), 1);
-    let setting = Setting { window: &window, endpoints: &endpoints, depth: source.depth() };
-    let endpoints = vec![endpoints.clone(); options.threads];
+    let depth = source.depth();
     let sources = vec![source; options.threads];
-    let (outcome, _) = load(&options, &endpoints, window, sources, Vec::new())?;
-    let client = validity::judge(&options.plan, &outcome);
+    let (measured, _) = measure(&options, &vec![endpoints.clone(); options.threads], sources, [])?;
+    let Measured { window, outcome, client, .. } = measured;
     out.write_all(report::results(&outcome, &options).as_bytes())?;
     if options.check {
         out.write_all(report::check(&outcome, &client).as_bytes())?;
@@ -92,6 +99,7 @@ pub fn run(options: &Options, out: &mut impl Write) -> Result<Option<String>, Ru
     out.flush()?;
     let limit = client.limit.clone();
     if let Some(mut file) = json_file {
+        let setting = Setting { window: &window, endpoints: &endpoints, depth };
         let report = json::report(&options, &setting, &outcome, client);
         let report = report.map_err(|error| error.to_string())?;
         let mut text = serde_json::to_vec_pretty(&report).map_err(|error| error.to_string())?;
@@ -99,6 +107,48 @@ pub fn run(options: &Options, out: &mut impl Write) -> Result<Option<String>, Ru
         file.write_all(&text).map_err(|error| format!("--json: {}", why(&error)))?;
     }
     Ok(limit)
+}
+
+/// Checks that the machine allows what is asked for, and settles what depends on the machine: the
+/// CPUs that `--pin-cpus` stands for.
+///
+/// # Errors
+/// Where there are too few files or CPUs for it.
+pub fn prepare(options: &Options) -> Result<Options, RunError> {
+    let mut options = options.clone();
+    check_open_files(&options)?;
+    if options.pin_allowed {
+        options.pin = sys::allowed_cpus()?;
+    }
+    check_cpus(&options.pin)?;
+    Ok(options)
+}
+
+/// Runs the load once, from now on; see [`load`].
+///
+/// # Errors
+/// Where a thread cannot be started, or cannot go on.
+pub fn measure<S: Source + Send + 'static>(
+    options: &Options,
+    endpoints: &[Vec<Endpoint>],
+    sources: Vec<S>,
+    taps: impl IntoIterator<Item = Tap>,
+) -> Result<(Measured, Vec<S>), RunError> {
+    let window = Window::new(sys::monotonic_ns(), &options.plan);
+    let Loaded { outcome, sources, interrupted } = load(options, endpoints, window, sources, taps)?;
+    let client = validity::judge(&options.plan, &outcome);
+    Ok((Measured { window, outcome, client, interrupted }, sources))
+}
+
+/// What the threads of a run have ended with.
+#[derive(Clone, Debug)]
+pub struct Loaded<S> {
+    /// What they measured together.
+    pub outcome: Outcome,
+    /// Their sources, in their order.
+    pub sources: Vec<S>,
+    /// Whether SIGINT ended the run early.
+    pub interrupted: bool,
 }
 
 /// Starts the threads, waits for the end of the window or for SIGINT, and adds up what they say.
@@ -117,8 +167,8 @@ pub fn load<S: Source + Send + 'static>(
     endpoints: &[Vec<Endpoint>],
     window: Window,
     sources: Vec<S>,
-    taps: Vec<Tap>,
-) -> Result<(Outcome, Vec<S>), RunError> {
+    taps: impl IntoIterator<Item = Tap>,
+) -> Result<Loaded<S>, RunError> {
     let interrupt = Interrupt::block()?;
     let stop = Arc::new(AtomicBool::new(false));
     let mut threads = Vec::with_capacity(sources.len());
@@ -132,7 +182,8 @@ pub fn load<S: Source + Send + 'static>(
         }
         threads.push(start(options, endpoints, window, worker, share, &stop)?);
     }
-    if interrupt.wait_until(window.end_ns)? {
+    let interrupted = interrupt.wait_until(window.end_ns)?;
+    if interrupted {
         stop.store(true, Ordering::Relaxed);
     }
     let waited_ns = sys::monotonic_ns();
@@ -150,7 +201,7 @@ pub fn load<S: Source + Send + 'static>(
     if sources.iter().all(Source::stopped) {
         total.ended_ns = total.ended_ns.max(waited_ns);
     }
-    Ok((total, sources))
+    Ok(Loaded { outcome: total, sources, interrupted })
 }
 
 /// A thread of the load, and what it ends with.
@@ -195,7 +246,10 @@ fn start<S: Source + Send + 'static>(
 /// Opens one connection to where the load will go, so that a wrong address ends the run before it
 /// starts. Of the addresses of a host the first that can be reached is the one that is loaded, as
 /// in wrk; of those that are named by `--connect`, all must be.
-fn reach(options: &Options) -> Result<Vec<Endpoint>, String> {
+///
+/// # Errors
+/// Where the host is not known or does not answer, in wrk's words.
+pub fn reach(options: &Options) -> Result<Vec<Endpoint>, String> {
     let named = match &options.url.socket {
         Some(path) if options.connect.is_empty() => vec![Endpoint::Unix(path.clone())],
         _ => options.connect.clone(),

@@ -12,7 +12,8 @@ pub trait Source {
     fn depth(&self) -> usize;
 
     /// How long a connection rests before its next batch, the first included; `None` where the
-    /// source has no such wish at all, so that it need not be asked again.
+    /// source has no such wish at all, so that it need not be asked again. An open loop, whose
+    /// requests are due by the clock, does not ask, as wrk2 does not.
     ///
     /// # Errors
     /// Where the source cannot go on; that ends the run.

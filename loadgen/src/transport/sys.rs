@@ -121,8 +121,8 @@ impl Epoll {
     /// Waits at most `wait_ns` and returns how many of `events` were filled in. A signal ends it
     /// early, with none.
     ///
-    /// `epoll_pwait2`, which takes nanoseconds, is there since Linux 5.11; ENOSYS says that it is
-    /// not.
+    /// `epoll_pwait2`, which takes nanoseconds, is there since Linux 5.11; the error says so where
+    /// it is not.
     pub(crate) fn wait(&self, events: &mut [Event], wait_ns: u64) -> io::Result<usize> {
         let capacity = i32::try_from(events.len()).unwrap_or(i32::MAX);
         let timeout = timespec(wait_ns);
@@ -142,6 +142,10 @@ impl Epoll {
         match usize::try_from(count).map_err(|_| io::Error::last_os_error()) {
             Ok(count) => Ok(count),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+            Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "epoll_pwait2 is missing: Linux 5.11 or later is needed (uname -r)",
+            )),
             Err(error) => Err(error),
         }
     }

@@ -13,7 +13,6 @@ impl<S: Source> Worker<S> {
     fn complete(&mut self, now_ns: u64, slot: usize, status: u16, reusable: bool) -> Option<Next> {
         let connection = &mut self.connections[slot];
         let Phase::Busy(batch) = &mut connection.phase else {
-            // Nobody asked for it.
             return Some(self.reopen(slot));
         };
         batch.left -= 1;
@@ -102,6 +101,10 @@ impl<S: Source> Handler for Worker<S> {
 
     fn received(&mut self, now_ns: u64, slot: usize, bytes: &[u8], reusable: bool) -> Next {
         self.tally.counts.read_bytes += bytes.len() as u64;
+        if self.awaited(slot) == 0 {
+            // Nobody asked: a server may say why it is about to close a connection that is idle.
+            return self.reopen(slot);
+        }
         let mut rest = bytes;
         loop {
             let progress = self.connections[slot].parser.advance(rest, &mut self.heads);

@@ -131,6 +131,17 @@ fn a_connection_that_is_closed_while_it_is_free_is_opened_again_without_an_error
 }
 
 #[test]
+fn what_nobody_asked_for_ends_the_connection_that_it_came_on() {
+    let server: Server = |_| {
+        let farewell = "HTTP/1.1 408 Request Timeout\r\ncontent-le";
+        vec![(MS, Act::Bytes(OK)), (2 * MS, Act::Bytes(farewell))]
+    };
+    let outcome = outcome(&Case { plan: open(100, 1, 1000), server, ..case() });
+    let counts = outcome.counts;
+    assert_eq!((counts.requests, counts.framing, counts.reopened), (100, 0, 100));
+}
+
+#[test]
 fn a_batch_is_due_as_often_as_its_requests_allow() {
     let server: Server = |_| vec![(MS, Act::Bytes(OK)), (MS, Act::Bytes(OK))];
     let source = Fixed::new(b"two requests".to_vec(), 2);
