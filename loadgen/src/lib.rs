@@ -5,8 +5,9 @@
 //! ([`worker::run`]) joins them, one thread each, with nothing shared until the threads have ended:
 //!
 //! ```text
-//! options ─▶ plan ─▶ worker::run ─▶ outcome ─▶ report (wrk's text), json (record::LoadReport)
-//!                      │   ▲
+//! options ─▶ plan ─▶ worker::run ─▶ outcome ─▶ report (wrk's text), json (record::LoadReport),
+//!           source ─▶  │   ▲                    validity (was the generator itself the limit?)
+//!                      │   │
 //!         Next: send…  ▼   │ Handler: opened, received, closed, failed
 //!                     transport (epoll)
 //! ```

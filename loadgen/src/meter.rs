@@ -14,6 +14,9 @@ const RATE_EXPECTED_MAX_RPS: u64 = 10_000_000;
 #[derive(Debug)]
 pub(crate) struct Meter {
     window: Window,
+    /// Whether the measurement lasts from one instant of the window to the other, even where the
+    /// thread was late for the first.
+    by_clock: bool,
     /// When the measurement began, once it has.
     began_ns: Option<u64>,
     cpu_began_ns: u64,
@@ -30,9 +33,14 @@ pub(crate) struct Meter {
 
 impl Meter {
     /// A meter for a run that starts now; without a warm-up the measurement begins at once.
-    pub(crate) fn new(window: Window, now_ns: u64) -> Self {
+    ///
+    /// `by_clock` is for an open loop, whose requests are due by the clock: if the thread is late,
+    /// so are they, and that is not to be left out. A closed loop is measured at its full length
+    /// instead.
+    pub(crate) fn new(window: Window, now_ns: u64, by_clock: bool) -> Self {
         let mut meter = Self {
             window,
+            by_clock,
             began_ns: None,
             cpu_began_ns: 0,
             delay_began_ns: 0,
@@ -57,7 +65,7 @@ impl Meter {
         self.rate_from = (now_ns, 0);
     }
 
-    /// When the measurement ends: at its full length, even where it began late.
+    /// When the measurement ends: at its full length after it began.
     pub(crate) fn end_ns(&self) -> u64 {
         let length_ns = self.window.end_ns - self.window.measure_ns;
         self.began_ns.map_or(self.window.end_ns, |began_ns| began_ns.saturating_add(length_ns))
@@ -77,7 +85,8 @@ impl Meter {
     pub(crate) fn begins(&mut self, now_ns: u64) -> bool {
         let begins = self.began_ns.is_none();
         if begins {
-            self.begin(now_ns);
+            let is_clocked = self.by_clock && now_ns >= self.window.measure_ns;
+            self.begin(if is_clocked { self.window.measure_ns } else { now_ns });
         }
         begins
     }

@@ -1,10 +1,12 @@
-//! The text that wrk prints, to the character.
+//! The text that wrk prints, to the character; where options of wrk2 or twrk are given, theirs.
 //!
 //! Where the *figures* differ from wrk's, the generator keeps what wrk leaves out or makes up. wrk
 //! drops a latency above the time-out from its statistics and then fills in samples that it
 //! supposes a stalled connection would have seen; here every response is one sample, late ones
-//! included, and nothing is added. Malformed responses, which wrk counts as read errors, are part
-//! of `read` here too. Percentiles have the resolution of the histogram instead of 1 µs.
+//! included, a request that hangs has the time it waited, and nothing is added. Malformed
+//! responses, which wrk counts as read errors, are part of `read` here too, and requests that hang,
+//! which wrk does not count, of `timeout`. Percentiles have the resolution of the histogram instead
+//! of 1 µs.
 
 mod check;
 mod wrk2;

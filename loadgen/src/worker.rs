@@ -100,7 +100,7 @@ pub fn run<T: Transport, S: Source>(
     interrupted: &AtomicBool,
 ) -> Result<(Outcome, S), LoadError> {
     let mut before_ns = transport.now_ns();
-    let mut meter = Meter::new(window, before_ns);
+    let mut meter = Meter::new(window, before_ns, worker.arrivals.is_some());
     worker.tally.begin(before_ns, 0);
     for slot in 0..worker.connections.len() {
         transport.open(slot, &mut worker);

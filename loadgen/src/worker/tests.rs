@@ -49,6 +49,8 @@ struct Script {
     order: u64,
     /// What a poll costs that does not wait, so that a thread that spins gets on.
     poll_ns: u64,
+    /// By how much the first wait overruns that only ends by its time.
+    stall_ns: u64,
     /// What was sent, in order.
     sent: Vec<(u64, Vec<u8>)>,
 }
@@ -65,6 +67,7 @@ impl Script {
             acts: BinaryHeap::new(),
             order: 0,
             poll_ns: 0,
+            stall_ns: 0,
             sent: Vec::new(),
         }
     }
@@ -124,8 +127,11 @@ impl Transport for Script {
         let until_ns = self.now_ns + wait_ns.max(self.poll_ns);
         let next_ns = self.acts.peek().map_or(u64::MAX, |Reverse((at_ns, ..))| *at_ns);
         self.now_ns = next_ns.min(until_ns);
+        if self.now_ns < next_ns {
+            self.now_ns += std::mem::take(&mut self.stall_ns);
+        }
         while let Some(Reverse((at_ns, _, slot, generation, act))) = self.acts.peek().copied()
-            && at_ns == self.now_ns
+            && at_ns <= self.now_ns
         {
             self.acts.pop();
             if generation == self.generations[slot] {

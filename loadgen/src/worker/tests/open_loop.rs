@@ -131,6 +131,23 @@ fn a_connection_that_is_closed_while_it_is_free_is_opened_again_without_an_error
 }
 
 #[test]
+fn a_thread_that_is_kept_from_its_cpu_is_late_and_measures_the_same_time() {
+    let plan = open(1000, 4, 1000);
+    let mut script = Script::new(&Case { plan, ..case() });
+    let window = Window::new(script.now_ns, &plan);
+    let source = Fixed::new(b"request".to_vec(), 1);
+    let worker = Worker::new(&plan, source, Share::WHOLE, &window);
+    // The wait for the beginning of the window is over 300 ms after it.
+    script.stall_ns = 300 * MS;
+    let (outcome, _) = run(&mut script, worker, window, &AtomicBool::new(false)).unwrap();
+    assert_eq!((outcome.began_ns, outcome.ended_ns), (window.measure_ns, window.end_ns));
+    assert_eq!(outcome.counts.sent + outcome.counts.unsent, 1000);
+    assert_eq!(outcome.latency.max(), 301 * MS);
+    let lateness = outcome.lateness.unwrap();
+    assert_eq!(lateness.max(), 300 * MS, "it was the generator's, not a wait for a connection");
+}
+
+#[test]
 fn what_nobody_asked_for_ends_the_connection_that_it_came_on() {
     let server: Server = |_| {
         let farewell = "HTTP/1.1 408 Request Timeout\r\ncontent-le";
