@@ -76,6 +76,14 @@ counters! {
     received_bytes,
     /// Bytes sent.
     sent_bytes,
+    /// UDP datagrams received (`--service echo`); their bytes are among those above.
+    datagrams_received,
+    /// UDP datagrams sent back.
+    datagrams_sent,
+    /// UDP datagrams received and not sent back, because the kernel did not take the answer.
+    datagrams_dropped,
+    /// Receives of UDP datagrams that failed; the next one is tried.
+    datagram_errors,
     /// Closed because the client asked for it.
     closed_asked,
     /// Closed because the client closed.

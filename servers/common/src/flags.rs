@@ -11,7 +11,7 @@ use std::time::Duration;
 pub enum Service {
     /// The routes of HTTP/1.1: /plaintext, /json, /bytes/N, /echo.
     Http,
-    /// Every byte is sent back (TCP echo), for latency tests without HTTP.
+    /// Every byte is sent back, for latency tests without HTTP: TCP, and on kernel servers UDP.
     Echo,
 }
 

@@ -1,7 +1,7 @@
 //! What every server shares: flags, ready and exit lines, pinning, signals, clock, timers.
 //!
 //! A kernel server's `main` reads: [`Signals::block`], [`Flags`], [`Admission::within_open_files`],
-//! [`listeners()`], [`Workers::start`] (one pinned thread per CPU, each with a listener of its
+//! [`endpoints()`], [`Workers::start`] (one pinned thread per CPU, each with a listener of its
 //! own), [`ready_line`], [`Workers::serve`] (obeys signals, drains, prints the exit line). What is
 //! spoken on a connection is a [`Protocol`]; its time-outs go into a [`TimerWheel`].
 //!
@@ -16,6 +16,8 @@ mod admission;
 mod clock;
 mod counters;
 mod cpus;
+mod datagrams;
+mod endpoints;
 mod events;
 mod flags;
 mod listeners;
@@ -31,6 +33,8 @@ pub use admission::{Admission, is_out_of_descriptors};
 pub use clock::Clock;
 pub use counters::{Count, Counters, OwnCounters};
 pub use cpus::CpuList;
+pub use datagrams::{DatagramEcho, count_answer};
+pub use endpoints::{DATAGRAM_BYTES, Endpoint, endpoints};
 pub use events::{Details, exit_line, ready_line, report_line};
 pub use flags::{Flags, LimitFlags, Service, Wait, WaitFlags};
 pub use listeners::listeners;

@@ -179,11 +179,15 @@ pub fn acknowledged_bytes(socket: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(unsafe { info.assume_init() }.tcpi_bytes_acked)
 }
 
-fn stream_socket(address: SocketAddr) -> io::Result<OwnedFd> {
+fn socket(address: SocketAddr, kind: i32) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    let kind = kind | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: no pointers are passed.
-    let socket = owned(check(unsafe { libc::socket(family, kind, 0) })?);
+    check(unsafe { libc::socket(family, kind, 0) }).map(owned)
+}
+
+fn stream_socket(address: SocketAddr) -> io::Result<OwnedFd> {
+    let socket = socket(address, libc::SOCK_STREAM)?;
     set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
     Ok(socket)
 }
@@ -209,6 +213,17 @@ pub fn listen(address: SocketAddr, backlog: u32) -> io::Result<OwnedFd> {
     let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
     // SAFETY: no pointers are passed.
     check(unsafe { libc::listen(socket.as_raw_fd(), backlog) })?;
+    Ok(socket)
+}
+
+/// A non-blocking UDP socket with SO_REUSEPORT, bound to `address`.
+///
+/// # Errors
+/// EADDRINUSE where another program has it, EADDRNOTAVAIL where the address is not ours.
+pub fn datagrams(address: SocketAddr) -> io::Result<OwnedFd> {
+    let socket = socket(address, libc::SOCK_DGRAM)?;
+    set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+    bind(socket.as_fd(), address)?;
     Ok(socket)
 }
 

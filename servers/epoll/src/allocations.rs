@@ -1,7 +1,7 @@
 //! Proof that a thread which serves does not allocate: a counting allocator, and one test.
 
 use crate::worker::{Setup, Worker};
-use server_common::{Admission, Counters, Service, Shutdown, Wait, listeners};
+use server_common::{Admission, Counters, Endpoint, Service, Shutdown, Wait, listeners};
 use server_http::Limits;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -102,10 +102,11 @@ fn nothing_is_allocated_per_request() {
         drain_timeout: Duration::ZERO,
     };
     let counters = Arc::new(Counters::default());
-    let (listener, stop, own) = (sockets.remove(0), shutdown.clone(), counters.clone());
+    let endpoint = Endpoint { listener: sockets.remove(0), datagrams: None };
+    let (stop, own) = (shutdown.clone(), counters.clone());
     let serving = std::thread::spawn(move || {
         WATCHED.set(true);
-        Worker::new(setup, listener, &stop, own)?.run(&stop)
+        Worker::new(setup, endpoint, &stop, own)?.run(&stop)
     });
 
     let mut clients: Vec<TcpStream> =

@@ -27,8 +27,8 @@ mod worker;
 
 use clap::Parser;
 use server_common::{
-    Admission, Details, Flags, Signals, WaitFlags, Workers, listeners, ready_line, thread_count,
-    thread_details,
+    Admission, Details, Flags, Service, Signals, WaitFlags, Workers, endpoints, ready_line,
+    thread_count, thread_details,
 };
 use std::process::ExitCode;
 use std::time::Duration;
@@ -72,9 +72,10 @@ fn serve(Command { flags, wait }: &Command) -> Result<(), String> {
     details.insert("wait".to_owned(), wait.wait.name().into());
     details.insert("service".to_owned(), flags.service.name().into());
     details.insert("max_connections".to_owned(), setup.admission.most().into());
-    let (address, sockets) = listeners(flags.listen, flags.backlog, threads)?;
-    let workers = Workers::start(cpus, sockets, move |listener, own| {
-        let mut worker = Worker::new(setup.clone(), listener, &own.shutdown, own.counters.clone())?;
+    details.insert("udp".to_owned(), (flags.service == Service::Echo).into());
+    let (address, endpoints) = endpoints(flags)?;
+    let workers = Workers::start(cpus, endpoints, move |endpoint, own| {
+        let mut worker = Worker::new(setup.clone(), endpoint, &own.shutdown, own.counters.clone())?;
         own.ready(Details::new());
         worker.run(&own.shutdown)
     })?;

@@ -5,8 +5,8 @@ use crate::connection::{Connection, Ended, Turn};
 use crate::slab::{Key, Slab};
 use crate::sys::{self, Epoll, Event, IN};
 use server_common::{
-    Admission, Clock, Counters, Protocol, Service, Shutdown, TimerWheel, Wait,
-    is_out_of_descriptors,
+    Admission, Clock, Counters, DatagramEcho, Endpoint, Protocol, Service, Shutdown, TimerWheel,
+    Wait, is_out_of_descriptors,
 };
 use server_http::Limits;
 use std::collections::VecDeque;
@@ -27,6 +27,9 @@ const LISTENER: u64 = Key::LIMIT;
 /// The shutdown event's key.
 const SHUTDOWN: u64 = Key::LIMIT + 1;
 
+/// The UDP socket's key.
+const DATAGRAMS: u64 = Key::LIMIT + 2;
+
 /// What all threads are set up with.
 #[derive(Clone)]
 pub(crate) struct Setup {
@@ -43,6 +46,8 @@ pub(crate) struct Worker {
     epoll: Epoll,
     /// `None` once it drains.
     listener: Option<OwnedFd>,
+    /// There with `--service echo`, until it drains.
+    datagrams: Option<DatagramEcho>,
     /// Accepting would fail now: the listener is not watched until then.
     accept_paused_until_ns: Option<u64>,
     connections: Slab<Connection>,
@@ -57,14 +62,19 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Sets a thread up: `listener` is watched from here on.
+    /// Sets a thread up: the sockets of `endpoint` are watched from here on.
     pub(crate) fn new(
         setup: Setup,
-        listener: OwnedFd,
+        endpoint: Endpoint,
         shutdown: &Shutdown,
         counters: Arc<Counters>,
     ) -> io::Result<Self> {
         let epoll = Epoll::new()?;
+        let Endpoint { listener, datagrams } = endpoint;
+        let datagrams = datagrams.map(DatagramEcho::new);
+        if let Some(echo) = &datagrams {
+            epoll.add(echo.socket().as_fd(), DATAGRAMS, IN)?;
+        }
         sys::set_no_delay(listener.as_fd())?;
         epoll.add(listener.as_fd(), LISTENER, IN)?;
         epoll.add(shutdown.event(), SHUTDOWN, IN)?;
@@ -72,6 +82,7 @@ impl Worker {
         Ok(Self {
             epoll,
             listener: Some(listener),
+            datagrams,
             accept_paused_until_ns: None,
             connections: Slab::new(),
             ready: VecDeque::new(),
@@ -116,6 +127,10 @@ impl Worker {
         match event.key() {
             LISTENER => self.accept(),
             SHUTDOWN => self.start_draining(shutdown),
+            DATAGRAMS => {
+                self.echo_datagrams();
+                Ok(())
+            }
             number => {
                 let key = Key::from_u64(number);
                 let Some(connection) = self.connections.get_mut(key) else { return Ok(()) };
@@ -123,6 +138,13 @@ impl Worker {
                 // One that is queued has its turn later in this round.
                 if connection.queued { Ok(()) } else { self.turn(key) }
             }
+        }
+    }
+
+    /// Answers datagrams that have come; those beyond a turn's bound are told again.
+    fn echo_datagrams(&mut self) {
+        if let Some(echo) = &mut self.datagrams {
+            echo.turn(&self.buffers.counters);
         }
     }
 
@@ -263,6 +285,8 @@ impl Worker {
         // been told is connected before we heard of the shutdown, without an end for latecomers.
         self.accept()?;
         self.listener = None;
+        self.echo_datagrams();
+        self.datagrams = None;
         self.accept_paused_until_ns = None;
         let timeout_ns = u64::try_from(self.setup.drain_timeout.as_nanos()).unwrap_or(u64::MAX / 2);
         self.drain_until_ns = Some(self.clock.now().monotonic_ns.saturating_add(timeout_ns));

@@ -4,12 +4,13 @@ use crate::socket::Socket;
 use crate::supervise::{Run, Stage, supervise};
 use crate::vitals::{Late, Vitals};
 use crate::worker::Thread;
-use server_common::Count;
+use server_common::{Count, Counters, DATAGRAM_BYTES, count_answer};
 use server_http::Reason;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::UdpSocket;
 
 /// Bytes taken by one read.
 const READ_BYTES: usize = 16 * 1024;
@@ -42,6 +43,23 @@ pub(crate) async fn serve<'a>(
     // A connection that cannot be closed in an orderly way is gone already.
     drop(closed);
     count
+}
+
+/// Sends every datagram back, for ever; without a socket there is nothing to do, as long.
+pub(crate) async fn serve_datagrams(socket: Option<&UdpSocket>, counters: &Counters) {
+    let Some(socket) = socket else { return std::future::pending().await };
+    let mut buffer = vec![0; DATAGRAM_BYTES];
+    loop {
+        match socket.recv_from(&mut buffer).await {
+            Ok((count, from)) => {
+                counters.datagrams_received.add(1);
+                counters.received_bytes.add(count as u64);
+                count_answer(socket.try_send_to(&buffer[..count], from), counters);
+            }
+            // Reading it has cleared it: the next datagram may be there.
+            Err(_) => counters.datagram_errors.add(1),
+        }
+    }
 }
 
 impl Echo {

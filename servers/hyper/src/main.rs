@@ -27,7 +27,8 @@ mod worker;
 
 use clap::Parser;
 use server_common::{
-    Admission, Flags, Signals, Wait, Workers, listeners, ready_line, thread_count, thread_details,
+    Admission, Flags, Service, Signals, Wait, Workers, endpoints, ready_line, thread_count,
+    thread_details,
 };
 use std::process::ExitCode;
 use std::time::Duration;
@@ -68,9 +69,10 @@ fn serve(flags: &Flags) -> Result<(), String> {
     details.insert("wait".to_owned(), Wait::Block.name().into());
     details.insert("service".to_owned(), flags.service.name().into());
     details.insert("max_connections".to_owned(), setup.admission.most().into());
-    let (address, sockets) = listeners(flags.listen, flags.backlog, threads)?;
+    details.insert("udp".to_owned(), (flags.service == Service::Echo).into());
+    let (address, endpoints) = endpoints(flags)?;
     let workers =
-        Workers::start(cpus, sockets, move |listener, own| worker::run(&setup, listener, &own))?;
+        Workers::start(cpus, endpoints, move |endpoint, own| worker::run(&setup, endpoint, &own))?;
     ready_line(MODE, address, details).map_err(|error| format!("standard output: {error}"))?;
     workers.serve(MODE, &signals)
 }

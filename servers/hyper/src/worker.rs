@@ -4,16 +4,18 @@ use crate::supervise::{Ending, Stage};
 use crate::vitals::Vitals;
 use crate::{connection, echo, socket::Socket};
 use hyper::server::conn::http1;
-use server_common::{Admission, Counters, Service, Shutdown, Worker, is_out_of_descriptors};
+use server_common::{
+    Admission, Counters, Endpoint, Service, Shutdown, Worker, is_out_of_descriptors,
+};
 use server_http::Limits;
 use std::cell::Cell;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
@@ -42,11 +44,11 @@ pub(crate) struct Thread {
     gone: Notify,
 }
 
-/// Serves `listener` until the shutdown is requested, then drains.
+/// Serves the sockets of `endpoint` until the shutdown is requested, then drains.
 ///
 /// # Errors
 /// Whatever setting the runtime up returns.
-pub(crate) fn run(setup: &Setup, listener: OwnedFd, worker: &Worker) -> io::Result<()> {
+pub(crate) fn run(setup: &Setup, endpoint: Endpoint, worker: &Worker) -> io::Result<()> {
     let runtime = Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -60,13 +62,15 @@ pub(crate) fn run(setup: &Setup, listener: OwnedFd, worker: &Worker) -> io::Resu
         gone: Notify::new(),
     });
     runtime.block_on(async {
-        let listener = TcpListener::from_std(listener.into())?;
+        let listener = TcpListener::from_std(endpoint.listener.into())?;
+        let datagrams = endpoint.datagrams.map(UdpSocket::from_std).transpose()?;
         let shutdown = watch(worker.shutdown.clone())?;
         worker.ready(server_common::Details::new());
         tokio::select! {
             biased;
             requested = shutdown.readable() => requested?.retain_ready(),
             () = accept(&thread, &listener) => {}
+            () = echo::serve_datagrams(datagrams.as_ref(), &thread.counters) => {}
         }
         drop(listener);
         drain(&thread).await;

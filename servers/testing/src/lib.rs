@@ -66,6 +66,9 @@ macro_rules! suite {
             echo {
                 echo_sends_every_byte_back
                 echo_closes_an_idle_client
+                echo_sends_every_datagram_back
+                datagrams_of_many_clients_go_back_to_each
+                datagrams_are_for_echo_alone
             }
             threads {
                 threads_share_one_port_and_one_bound

@@ -33,7 +33,7 @@ mod worker;
 use clap::Parser;
 use ring::{Asked, Receive, Taskrun};
 use server_common::{
-    Admission, Flags, Signals, WaitFlags, Workers, listeners, ready_line, thread_count,
+    Admission, Flags, Service, Signals, WaitFlags, Workers, endpoints, ready_line, thread_count,
     thread_details,
 };
 use std::process::ExitCode;
@@ -84,15 +84,15 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
         admission: admission.clone(),
         drain_timeout: Duration::from_secs(common.drain_timeout),
     };
-    let (listen, sockets) = listeners(common.listen, common.backlog, thread_count(cpus))?;
-    let workers = Workers::start(cpus, sockets, move |listener, thread| {
+    let (listen, endpoints) = endpoints(common)?;
+    let workers = Workers::start(cpus, endpoints, move |endpoint, thread| {
         let ring_counters = Arc::default();
         let shared = Shared {
             counters: thread.counters.clone(),
             ring_counters: Arc::clone(&ring_counters),
             shutdown: thread.shutdown.clone(),
         };
-        let worker = UringWorker::new(config.clone(), listener, shared)?;
+        let worker = UringWorker::new(config.clone(), endpoint, shared)?;
         thread.ready_counting(worker.details(), ring_counters);
         worker.run()
     })?;
@@ -100,6 +100,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     details.extend(thread_details(cpus));
     details.insert("wait".to_owned(), arguments.wait.wait.name().into());
     details.insert("service".to_owned(), common.service.name().into());
+    details.insert("udp".to_owned(), (common.service == Service::Echo).into());
     details.insert("max_connections".to_owned(), admission.most().into());
     ready_line(MODE, listen, details)
         .map_err(|error| format!("the ready line could not be printed: {error}"))?;

@@ -3,15 +3,16 @@
 use crate::connection::{Connection, Io};
 use crate::counters::RingCounters;
 use crate::output::Pool;
-use crate::ring::{Asked, Completion, ConnId, Received, Ring};
+use crate::ring::{Asked, Completion, ConnId, DATAGRAM_SLOTS, Received, Ring};
 use crate::table::Table;
 use crate::timers::{Timer, Timers};
 use server_common::{
-    Admission, Clock, Counters, Protocol, Service, Shutdown, Wait, is_out_of_descriptors, sys,
+    Admission, Clock, Counters, Endpoint, Protocol, Service, Shutdown, Wait, count_answer,
+    is_out_of_descriptors, sys,
 };
 use server_http::Limits;
 use std::io;
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +56,8 @@ pub(crate) struct UringWorker {
     config: Config,
     shutdown: Shutdown,
     listener: Option<OwnedFd>,
+    /// There with `--service echo`.
+    datagrams: Option<UdpSocket>,
     accept: Accept,
     drain_until_ns: Option<u64>,
     is_cut: bool,
@@ -63,15 +66,23 @@ pub(crate) struct UringWorker {
 }
 
 impl UringWorker {
-    /// Opens the ring of the calling thread and starts accepting from `listener`.
+    /// Opens the ring of the calling thread and starts accepting and receiving on `endpoint`.
     ///
     /// # Errors
     /// A sentence that names what io_uring lacks and the cure.
-    pub(crate) fn new(config: Config, listener: OwnedFd, shared: Shared) -> io::Result<Self> {
+    pub(crate) fn new(config: Config, endpoint: Endpoint, shared: Shared) -> io::Result<Self> {
         let mut ring = Ring::open(config.asked, Arc::clone(&shared.ring_counters))?;
-        let listener = prepare(listener)?;
+        let listener = prepare(endpoint.listener)?;
         ring.await_shutdown(shared.shutdown.event());
         ring.accept(listener.as_fd());
+        if let Some(socket) = &endpoint.datagrams {
+            // As with the listener, it is the ring that waits.
+            socket.set_nonblocking(false)?;
+            for slot in 0..DATAGRAM_SLOTS {
+                ring.make_room()?;
+                ring.receive_datagram(slot, socket.as_fd());
+            }
+        }
         let clock = Clock::new();
         let timers = Timers::new(clock.now().monotonic_ns);
         let io = Io {
@@ -87,6 +98,7 @@ impl UringWorker {
             config,
             shutdown: shared.shutdown,
             listener: Some(listener),
+            datagrams: endpoint.datagrams,
             accept: Accept::Running,
             drain_until_ns: None,
             is_cut: false,
@@ -171,9 +183,40 @@ impl UringWorker {
                     self.io.pool.put(outgoing.buffer);
                 }
             }
+            Completion::DatagramReceived { slot, result } => {
+                self.handle_datagram_received(slot, result);
+            }
+            Completion::DatagramSent { slot, result } => {
+                count_answer(result, &self.io.counters);
+                self.receive_datagram(slot);
+            }
             Completion::Shutdown => self.start_drain()?,
         }
         Ok(())
+    }
+
+    fn handle_datagram_received(&mut self, slot: u32, result: io::Result<usize>) {
+        let counters = &self.io.counters;
+        match (result, &self.datagrams) {
+            (Ok(count), Some(socket)) => {
+                counters.datagrams_received.add(1);
+                counters.received_bytes.add(count as u64);
+                // Draining as well: it came before the end was known.
+                self.io.ring.send_datagram(slot, count, socket.as_fd());
+            }
+            _ if self.drain_until_ns.is_some() => {}
+            _ => {
+                counters.datagram_errors.add(1);
+                self.receive_datagram(slot);
+            }
+        }
+    }
+
+    /// Receives the next datagram into a slot that is free, unless it drains.
+    fn receive_datagram(&mut self, slot: u32) {
+        if let (Some(socket), None) = (&self.datagrams, self.drain_until_ns) {
+            self.io.ring.receive_datagram(slot, socket.as_fd());
+        }
     }
 
     fn drop_stale(&mut self, result: io::Result<Received>) {
@@ -287,6 +330,9 @@ impl UringWorker {
             self.listener = None;
         }
         self.accept = Accept::Over;
+        if let Some(socket) = &self.datagrams {
+            self.io.ring.cancel_all(socket.as_fd());
+        }
         self.with_each(Connection::drain)
     }
 
@@ -358,7 +404,8 @@ mod tests {
             shutdown: Shutdown::new().expect("descriptors are free"),
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback is free");
-        UringWorker::new(config, listener.into(), shared).expect("this kernel has io_uring")
+        let endpoint = Endpoint { listener: listener.into(), datagrams: None };
+        UringWorker::new(config, endpoint, shared).expect("this kernel has io_uring")
     }
 
     fn socket() -> OwnedFd {

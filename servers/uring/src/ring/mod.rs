@@ -1,25 +1,30 @@
 //! io_uring made safe: operations in, completions out, memory owned by whoever may touch it.
 //!
-//! Two rules make it so, and both are kept in this folder alone:
+//! Three rules make it so, and all are kept in this folder alone:
 //! 1. bytes that the kernel reads (a send) belong to the [`Ring`] from [`Ring::send`] until the
 //!    completion brings the buffer back;
 //! 2. bytes that the kernel writes lie in provided buffers, and each filled one is a move-only
-//!    [`Provided`] until it is given back.
+//!    [`Provided`] until it is given back;
+//! 3. datagrams lie in slots that are never freed, and one that the kernel has is touched by nobody
+//!    until its operation has completed.
 //!
 //! What it deliberately does not do: know HTTP, time-outs, or what to do about an error.
 
 mod buffers;
+mod datagrams;
 mod setup;
 #[cfg(test)]
 mod tests;
 mod token;
 
 pub(crate) use buffers::Provided;
+pub(crate) use datagrams::SLOTS as DATAGRAM_SLOTS;
 pub(crate) use setup::{Asked, Obtained, Receive, Taskrun};
 pub(crate) use token::ConnId;
 
 use crate::counters::RingCounters;
 use buffers::{BUFFER_LEN, Buffers, GROUP};
+use datagrams::Datagrams;
 use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{CompletionQueue, Parameters, SubmissionQueue, Submitter, cqueue, opcode, squeue};
 use std::collections::VecDeque;
@@ -43,6 +48,8 @@ pub(crate) struct Ring {
     /// What the kernel may read, by slot. Never dropped, because dropping the ring does not stop
     /// the kernel.
     sends: ManuallyDrop<Vec<Option<Outgoing>>>,
+    /// What the kernel may write or read of datagrams. Never dropped, for the same reason.
+    datagrams: ManuallyDrop<Datagrams>,
     buffers: Buffers,
     counters: Arc<RingCounters>,
     reaped: VecDeque<Completion>,
@@ -75,6 +82,10 @@ pub(crate) enum Completion {
     Sent { id: ConnId, result: io::Result<usize>, outgoing: Outgoing },
     /// The shutdown was requested.
     Shutdown,
+    /// A datagram lies in the slot, with this many bytes.
+    DatagramReceived { slot: u32, result: io::Result<usize> },
+    /// The datagram of the slot was sent, with this many bytes.
+    DatagramSent { slot: u32, result: io::Result<usize> },
 }
 
 /// What was received.
@@ -106,6 +117,7 @@ impl Ring {
             parameters,
             obtained,
             sends: ManuallyDrop::new(Vec::new()),
+            datagrams: ManuallyDrop::new(Datagrams::default()),
             buffers,
             counters,
             reaped: VecDeque::new(),
@@ -182,6 +194,27 @@ impl Ring {
         self.push(entry, Token { op: Op::Send, id });
     }
 
+    /// Receives a datagram into a slot below [`DATAGRAM_SLOTS`], with the address of its sender.
+    ///
+    /// # Panics
+    /// Panics if the slot has an operation under way.
+    pub(crate) fn receive_datagram(&mut self, slot: u32, socket: BorrowedFd<'_>) {
+        self.datagrams.provide();
+        let header = self.datagrams.lend_for_receive(slot);
+        let entry = opcode::RecvMsg::new(Fd(socket.as_raw_fd()), header);
+        self.push(entry.build(), Token { op: Op::ReceiveDatagram, id: ConnId::first(slot) });
+    }
+
+    /// Sends the datagram of a slot, `len` bytes, back to where it came from.
+    ///
+    /// # Panics
+    /// Panics if the slot has an operation under way.
+    pub(crate) fn send_datagram(&mut self, slot: u32, len: usize, socket: BorrowedFd<'_>) {
+        let header = self.datagrams.lend_for_send(slot, len);
+        let entry = opcode::SendMsg::new(Fd(socket.as_raw_fd()), header);
+        self.push(entry.build(), Token { op: Op::SendDatagram, id: ConnId::first(slot) });
+    }
+
     /// Ends every operation on `socket`; each still completes.
     pub(crate) fn cancel_all(&mut self, socket: BorrowedFd<'_>) {
         self.push_quiet(cancel(CancelBuilder::fd(Fd(socket.as_raw_fd())).all()));
@@ -204,9 +237,10 @@ impl Ring {
 
     fn push(&mut self, entry: squeue::Entry, token: Token) {
         let entry = entry.user_data(token.user_data());
-        // SAFETY: the only entries with addresses are sends. `send` has put their bytes into
-        // `sends`, which is never dropped and gives a buffer up only to the completion of its send.
-        // Descriptors are no matter of memory safety.
+        // SAFETY: the only entries with addresses are sends and datagrams. `send` has put the bytes
+        // into `sends`, which is never dropped and gives a buffer up only to the completion of its
+        // send; a datagram's slot is never dropped and lent to one operation at a time. Descriptors
+        // are no matter of memory safety.
         let pushed = unsafe { self.submission.push(&entry) };
         pushed.expect("make_room was called, and no more than ROOM operations were started since");
     }
@@ -338,6 +372,16 @@ impl Ring {
                 Some(Completion::Sent { id: token.id, result: result(cqe), outgoing })
             }
             Op::Shutdown => Some(Completion::Shutdown),
+            Op::ReceiveDatagram => {
+                let slot = token.id.number();
+                self.datagrams.take_back(slot);
+                Some(Completion::DatagramReceived { slot, result: result(cqe) })
+            }
+            Op::SendDatagram => {
+                let slot = token.id.number();
+                self.datagrams.take_back(slot);
+                Some(Completion::DatagramSent { slot, result: result(cqe) })
+            }
             Op::Quiet => None,
         }
     }

@@ -3,6 +3,7 @@
 use super::buffers::PROVIDED_AT_FIRST;
 use super::*;
 use std::io::{Read, Write};
+use std::net::UdpSocket;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
@@ -247,4 +248,37 @@ fn polling_makes_no_system_call_while_nothing_happens() {
         ring.poll().expect("the ring works");
     }
     assert_eq!(ring.counters.ring_enters.value(), before + 1);
+}
+
+#[test]
+fn a_datagram_goes_from_its_slot_back_to_its_sender() {
+    let mut ring = best();
+    let server = UdpSocket::bind("127.0.0.1:0").expect("loopback is free");
+    let client = UdpSocket::bind("127.0.0.1:0").expect("loopback is free");
+    client.connect(server.local_addr().expect("bound")).expect("bound");
+    for message in [&b"one"[..], b"", &[7; 3000]] {
+        ring.receive_datagram(3, server.as_fd());
+        client.send(message).expect("taken");
+        let Completion::DatagramReceived { slot: 3, result: Ok(count) } = next(&mut ring) else {
+            panic!("not what was asked for");
+        };
+        assert_eq!(count, message.len());
+        ring.send_datagram(3, count, server.as_fd());
+        let Completion::DatagramSent { slot: 3, result } = next(&mut ring) else {
+            panic!("not what was asked for");
+        };
+        assert_eq!(result.expect("there is room"), message.len());
+        let mut back = [0; 4096];
+        assert_eq!(client.recv(&mut back).expect("it was sent"), message.len());
+        assert_eq!(&back[..message.len()], message);
+    }
+}
+
+#[test]
+#[should_panic(expected = "one operation at a time")]
+fn a_slot_that_the_kernel_has_is_not_lent_again() {
+    let mut ring = best();
+    let server = UdpSocket::bind("127.0.0.1:0").expect("loopback is free");
+    ring.receive_datagram(0, server.as_fd());
+    ring.receive_datagram(0, server.as_fd());
 }

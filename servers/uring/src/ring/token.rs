@@ -32,6 +32,11 @@ impl ConnId {
         Self { slot: self.slot, generation: (self.generation + 1) % Self::GENERATIONS }
     }
 
+    /// Number of the slot.
+    pub(crate) const fn number(self) -> u32 {
+        self.slot
+    }
+
     /// Index of the slot.
     pub(crate) const fn slot(self) -> usize {
         self.slot as usize
@@ -51,10 +56,22 @@ pub(crate) enum Op {
     Quiet,
     /// The request to drain.
     Shutdown,
+    /// A datagram, into the slot that the id names.
+    ReceiveDatagram,
+    /// A datagram, from the slot that the id names.
+    SendDatagram,
 }
 
 impl Op {
-    const ALL: [Self; 5] = [Self::Accept, Self::Receive, Self::Send, Self::Quiet, Self::Shutdown];
+    const ALL: [Self; 7] = [
+        Self::Accept,
+        Self::Receive,
+        Self::Send,
+        Self::Quiet,
+        Self::Shutdown,
+        Self::ReceiveDatagram,
+        Self::SendDatagram,
+    ];
 }
 
 /// An operation on a connection (or on none: then the id is not looked at).
@@ -111,7 +128,7 @@ mod tests {
 
     #[test]
     fn an_unknown_operation_is_no_token() {
-        assert_eq!(Token::from_user_data(0x05 << 56), None);
+        assert_eq!(Token::from_user_data(0x07 << 56), None);
         assert_eq!(Token::from_user_data(u64::MAX), None);
     }
 
