@@ -99,7 +99,8 @@ pub fn run<T: Transport, S: Source>(
     window: Window,
     interrupted: &AtomicBool,
 ) -> Result<(Outcome, S), LoadError> {
-    let mut before_ns = transport.now_ns();
+    // Since when so many requests were in flight, as far as the loop has seen.
+    let (mut before_ns, mut held) = (transport.now_ns(), 0);
     let mut meter = Meter::new(window, before_ns, worker.arrivals.is_some());
     worker.tally.begin(before_ns, 0);
     for slot in 0..worker.connections.len() {
@@ -107,7 +108,7 @@ pub fn run<T: Transport, S: Source>(
     }
     loop {
         let now_ns = transport.now_ns();
-        worker.tally.in_flight_ns += u128::from(worker.in_flight) * u128::from(now_ns - before_ns);
+        worker.tally.in_flight_ns += u128::from(held) * u128::from(now_ns - before_ns);
         before_ns = now_ns;
         if meter.is_due(now_ns) {
             if meter.begins(now_ns) {
@@ -126,6 +127,7 @@ pub fn run<T: Transport, S: Source>(
         worker.serve_timers(now_ns, transport);
         worker.send_due(now_ns, transport);
         let wait_ns = worker.wait_ns(transport.now_ns(), meter.due_ns().min(meter.end_ns()));
+        held = worker.in_flight;
         transport.poll(wait_ns, &mut worker).map_err(LoadError::Transport)?;
     }
 }

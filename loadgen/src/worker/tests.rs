@@ -217,6 +217,7 @@ fn a_steady_server_gives_exactly_the_latencies_it_has() {
     assert_eq!(outcome.counts, expect);
     assert_eq!((outcome.latency.min(), outcome.latency.max()), (MS, MS));
     assert_eq!(outcome.duration_s(), 1.0);
+    assert_eq!(outcome.in_flight_ns, 3 * 999 * u128::from(MS));
     assert_eq!(outcome.statuses[200], 2997);
     assert_eq!(outcome.rates.count(), 10);
     assert_eq!(outcome.rates.max(), 3000);

@@ -24,6 +24,8 @@ fn requests_go_out_at_their_times() {
     assert_eq!((counts.in_flight, counts.unsent), (0, 0));
     assert_eq!(outcome.lateness.unwrap().max(), 0);
     assert_eq!((outcome.latency.max(), outcome.service.unwrap().max()), (MS, MS));
+    // Little's law: 1,000 requests per second of 1 ms each are one in flight.
+    assert_eq!(outcome.in_flight_ns, 100 * u128::from(MS));
 }
 
 #[test]
