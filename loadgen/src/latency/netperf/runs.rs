@@ -74,7 +74,8 @@ pub(super) fn run(setup: &Setup<'_>, latency: &mut Samples) -> Result<Found, Str
     found.counts.user_us = after.user_us - usage.user_us;
     found.counts.system_us = after.system_us - usage.system_us;
     found.counts.remote_us = match (remote_us, self::remote_us(setup.options)?) {
-        (Some(before), Some(after)) => Some(after.saturating_sub(before)),
+        // Less than before: a thread has ended and taken its time with it, so nothing is known.
+        (Some(before), Some(after)) => after.checked_sub(before),
         _ => None,
     };
     Ok(found)

@@ -81,8 +81,8 @@ fn warning(outcome: &Outcome<'_>) -> String {
     format!(
         "!!! WARNING\n\
          !!! Desired confidence was not achieved within the specified iterations.\n\
-         !!! This implies that there was variability in the test environment that\n\
-         !!! must be investigated before going further.\n\
+         !!! The runs differ too much for their mean to be known so well: find out why\n\
+         !!! before this figure is used.\n\
          !!! Confidence intervals: Throughput      : {}\n\
          !!!                       Local CPU util  : {}\n\n",
         percent(outcome.throughput_confid(rule.level)),

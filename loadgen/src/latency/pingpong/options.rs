@@ -146,13 +146,13 @@ pub(super) struct Options {
     #[arg(long, value_name = "0|1", num_args = 0..=1, require_equals = true,
           default_value = "0", default_missing_value = "1")]
     pub(super) rtt: Switch,
-    /// Write every sample of a size to RAW-<size>.dat, one a line, in the order they were taken
+    /// Write every sample of a size to RAW-SIZE.dat, one a line, in the order they were taken
     #[arg(long, value_name = "RAW")]
     pub(super) raw: Option<String>,
     /// Write the run with all samples as a histogram for each size
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
-    /// Write the percentile spectrum of each size to PREFIX-<size>.hgrm (HdrHistogram), in ns
+    /// Write the percentile spectrum of each size to PREFIX-SIZE.hgrm (HdrHistogram), in ns
     #[arg(long, value_name = "PREFIX")]
     pub(super) hgrm: Option<String>,
 

@@ -33,7 +33,7 @@ fn write_file(path: &str, text: &str) -> Result<(), String> {
     fs::write(path, text).map_err(|error| format!("{path} cannot be written: {error}"))
 }
 
-/// Writes every sample of a size, one a line, to `<prefix>-<size>.dat`.
+/// Writes every sample of a size, one a line, to `PREFIX-SIZE.dat`.
 ///
 /// # Errors
 /// A sentence that names the file.
@@ -45,7 +45,7 @@ pub(super) fn write_raw(prefix: &str, size: usize, samples: &[u64]) -> Result<()
     write_file(&format!("{prefix}-{size}.dat"), &text)
 }
 
-/// Writes the percentile spectrum of a size to `<prefix>-<size>.hgrm`, as HdrHistogram's plotter
+/// Writes the percentile spectrum of a size to `PREFIX-SIZE.hgrm`, as HdrHistogram's plotter
 /// reads it, in nanoseconds.
 ///
 /// # Errors
