@@ -53,6 +53,13 @@ impl Counts {
         self.sent == ended + self.in_flight
     }
 
+    /// Everything that went wrong with a connection or a response. A bad status is none: it is a
+    /// good response of HTTP.
+    #[must_use]
+    pub fn errors(&self) -> u64 {
+        self.connect + self.read + self.write + self.framing + self.hung + self.timeout
+    }
+
     /// Samples in the latencies that say how long a request *had* waited when it was given up or
     /// counting ended: the answer would have taken at least that long.
     #[must_use]

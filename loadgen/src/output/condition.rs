@@ -13,7 +13,7 @@ pub const GRAMMAR: &str = "\
 a condition is METRIC COMPARISON VALUE, such as p99>500us, errors>0, errors>0.1% or rate<10k
   latencies    p50 p99 p99.9 ... min mean stdev max, with a unit: ns us ms s
   rate         responses per second, with k or M if wanted
-  counts       requests errors connect read write framing timeout status non2xx,
+  counts       requests errors connect read write framing hung timeout status non2xx,
                with k or M if wanted, or with % of the requests sent
   comparisons  > >= < <= == !=";
 
@@ -49,18 +49,20 @@ enum Count {
     Read,
     Write,
     Framing,
+    Hung,
     Timeout,
     Status,
     Non2xx,
 }
 
-const COUNTS: [(&str, Count); 9] = [
+const COUNTS: [(&str, Count); 10] = [
     ("requests", Count::Requests),
     ("errors", Count::Errors),
     ("connect", Count::Connect),
     ("read", Count::Read),
     ("write", Count::Write),
     ("framing", Count::Framing),
+    ("hung", Count::Hung),
     ("timeout", Count::Timeout),
     ("status", Count::Status),
     ("non2xx", Count::Non2xx),
@@ -234,6 +236,7 @@ impl Count {
             Self::Read => figures.read,
             Self::Write => figures.write,
             Self::Framing => figures.framing,
+            Self::Hung => figures.hung,
             Self::Timeout => figures.timeout,
             Self::Status => figures.status,
             Self::Non2xx => figures.non2xx,

@@ -3,17 +3,17 @@
 //! | column | holds |
 //! |---|---|
 //! | `start_s` | seconds from the beginning of the measurement to that of the interval |
-//! | `length_s` | length of the interval: 1, or less where the run ends |
+//! | `length_s` | length of the interval: about 1, or less where the run ends |
 //! | `requests` | responses received whole in it |
 //! | `rate_rps` | responses per second |
-//! | `p50_us` to `max_us` | latency of those responses, in microseconds; empty where none came |
+//! | `p50_us` to `max_us` | latency in microseconds, requests that were given up included; else empty |
 //! | `errors` | connections and responses that failed in it, late ones included |
 //!
 //! The latency is the one that is reported: from the time at which a request was due in
 //! an open loop, from the time at which it was sent in a closed one.
 
-use super::interval::Row;
 use super::percentiles::Percentile;
+use super::row::Row;
 use std::io::{self, Write};
 
 const PERCENTILES: [(&str, Percentile); 5] = [
@@ -38,13 +38,13 @@ pub fn write_header(out: &mut impl Write) -> io::Result<()> {
 /// # Errors
 /// Those of `out`.
 pub fn write_row(out: &mut impl Write, row: &Row) -> io::Result<()> {
-    let requests = row.latency.count();
+    let requests = row.requests;
     let (start_s, length_s, rate_rps) = (row.start_s(), row.length_s(), row.rate_rps());
     write!(out, "{start_s:.3},{length_s:.3},{requests},{rate_rps:.2}")?;
     for (_, percentile) in PERCENTILES {
         #[expect(clippy::cast_precision_loss, reason = "printed with three decimals")]
         let value_us = percentile.of(&row.latency) as f64 / 1000.0;
-        if requests == 0 {
+        if row.latency.count() == 0 {
             write!(out, ",")?;
         } else {
             write!(out, ",{value_us:.3}")?;
@@ -55,16 +55,13 @@ pub fn write_row(out: &mut impl Write, row: &Row) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::row::tests::row;
     use super::*;
-    use crate::samples::Samples;
 
     #[test]
     fn rows_have_a_field_for_each_column_and_unknown_latencies_are_empty() {
-        let mut latency = Samples::new(3, 1 << 40);
-        [1000, 2000, 3_000_000].iter().for_each(|ns| latency.record(*ns));
-        let full = Row { index: 12, length_ns: 500_000_000, latency, service: None, errors: 4 };
-        let latency = Samples::new(3, 1 << 40);
-        let empty = Row { index: 13, length_ns: 1_000_000_000, latency, service: None, errors: 0 };
+        let full = Row { length_ns: 500_000_000, ..row(12, &[1000, 2000, 3_000_000], 4) };
+        let empty = row(13, &[], 0);
         let mut out = Vec::new();
         write_header(&mut out).unwrap();
         write_row(&mut out, &full).unwrap();

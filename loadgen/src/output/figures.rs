@@ -1,7 +1,7 @@
 //! The figures of a run that tables, files and conditions are computed from.
 
+use crate::outcome::Outcome;
 use crate::samples::Samples;
-use crate::worker::Outcome;
 
 /// What was measured, with one name for each figure whatever the schedule was.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub struct Figures {
     pub write: u64,
     /// Requests whose response was malformed or cut off.
     pub framing: u64,
+    /// Requests not answered within the time-out when they were given up or counting ended.
+    pub hung: u64,
     /// Responses later than the time-out.
     pub timeout: u64,
     /// Responses with a status above 399, which is what wrk calls `Non-2xx or 3xx`.
@@ -43,7 +45,7 @@ impl Figures {
         let answered: u64 = outcome.statuses.iter().sum();
         Self {
             latency: outcome.latency.clone(),
-            service: None,
+            service: outcome.service.clone(),
             duration_s: outcome.duration_s(),
             sent: counts.sent,
             requests: counts.requests,
@@ -51,6 +53,7 @@ impl Figures {
             read: counts.read,
             write: counts.write,
             framing: counts.framing,
+            hung: counts.hung,
             timeout: counts.timeout,
             status: counts.status,
             non2xx: answered - success,
@@ -68,7 +71,7 @@ impl Figures {
     /// with a bad status is a good response of HTTP.
     #[must_use]
     pub fn errors(&self) -> u64 {
-        self.connect + self.read + self.write + self.framing + self.timeout
+        self.connect + self.read + self.write + self.framing + self.hung + self.timeout
     }
 }
 
@@ -90,6 +93,7 @@ pub(crate) mod tests {
             read: 2,
             write: 3,
             framing: 4,
+            hung: 8,
             timeout: 5,
             status: 6,
             non2xx: 7,
@@ -100,7 +104,7 @@ pub(crate) mod tests {
     fn rates_and_errors_are_sums_of_what_was_counted() {
         let figures = figures();
         assert!((figures.rate_rps() - 500.0).abs() < 1e-9);
-        assert_eq!(figures.errors(), 1 + 2 + 3 + 4 + 5);
+        assert_eq!(figures.errors(), 1 + 2 + 3 + 4 + 5 + 8);
         let unmeasured = Figures { duration_s: 0.0, ..figures };
         assert!(unmeasured.rate_rps().abs() < 1e-9);
     }

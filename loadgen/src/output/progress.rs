@@ -3,8 +3,8 @@
 //! It is written to standard error and cleared before the results are printed, so that what is read
 //! from standard output never has it. Whether there is a terminal is for the caller to find out.
 
-use super::interval::Row;
 use super::percentiles::Percentile;
+use super::row::Row;
 use crate::units::{format_metric, format_time_us};
 use std::io::{self, Write};
 
@@ -70,23 +70,17 @@ fn line(row: &Row, duration_s: u64, errors: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::row::tests::row;
     use super::*;
-    use crate::samples::Samples;
-
-    fn row(index: u64, requests: u64, errors: u64) -> Row {
-        let mut latency = Samples::new(3, 1 << 40);
-        (0..requests).for_each(|_| latency.record(250_000));
-        Row { index, length_ns: 1_000_000_000, latency, service: None, errors }
-    }
 
     #[test]
     fn the_line_shows_rate_p99_and_the_errors_so_far_and_is_cleared_once() {
         let mut out = Vec::new();
         let mut progress = Progress::new(&mut out, 90);
         progress.clear().unwrap();
-        progress.show(&row(0, 1500, 0)).unwrap();
-        progress.show(&row(1, 10, 2)).unwrap();
-        progress.show(&row(2, 0, 1)).unwrap();
+        progress.show(&row(0, &[250_000; 1500], 0)).unwrap();
+        progress.show(&row(1, &[250_000; 10], 2)).unwrap();
+        progress.show(&row(2, &[], 1)).unwrap();
         progress.clear().unwrap();
         progress.clear().unwrap();
         let expect = "\r\x1b[K  1 of 90 s  1.50k requests/s  p99 250.00us\

@@ -76,12 +76,6 @@ impl Settings {
         }
         Ok(())
     }
-
-    /// Whether something is written second by second.
-    #[must_use]
-    pub fn wants_rows(&self) -> bool {
-        self.hlog.is_some() || self.csv.is_some()
-    }
 }
 
 #[cfg(test)]
@@ -110,7 +104,6 @@ mod tests {
         settings.take(Setting::FailIf, "p99>1ms").unwrap();
         settings.take(Setting::FailIf, "errors>0").unwrap();
         assert_eq!(settings.fail_if.len(), 2);
-        assert!(!settings.wants_rows());
         let refusal = settings.take(Setting::FailIf, "p99>1").unwrap_err();
         assert!(refusal.starts_with("--fail-if 'p99>1': at character 6: a latency"), "{refusal}");
         let refusal = settings.take(Setting::Percentiles, "50,x").unwrap_err();

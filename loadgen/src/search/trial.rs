@@ -109,6 +109,7 @@ pub(crate) mod tests {
                 read: 0,
                 write: 0,
                 framing: 0,
+                hung: 0,
                 timeout: 0,
                 status: 0,
                 non2xx: 0,

@@ -29,13 +29,14 @@ fn rates_and_counts_may_have_metric_units_and_counts_a_share() {
     check("rate<10k", true, "rate is 0.5k");
     check("rate>=500", true, "rate is 500");
     check("requests==0.001M", true, "requests is 0.001M");
-    check("errors>0", true, "errors is 15");
-    check("errors>1.5%", false, "errors is 1.485149%");
+    check("errors>0", true, "errors is 23");
+    check("errors>2.5%", false, "errors is 2.277228%");
     for (name, count) in [
         ("connect", 1),
         ("read", 2),
         ("write", 3),
         ("framing", 4),
+        ("hung", 8),
         ("timeout", 5),
         ("status", 6),
         ("non2xx", 7),
