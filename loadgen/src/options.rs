@@ -4,6 +4,7 @@
 //! wrk ignores where there is none, and so do we.
 
 use crate::getopt::{self, Item, Spec};
+use crate::output::settings::{self, Setting, Settings};
 use crate::plan::{Arrival, HungRule, Plan, Schedule, Spin};
 use crate::request::{FieldError, Fields};
 use crate::transport::Endpoint;
@@ -47,6 +48,8 @@ pub struct Options {
     pub pin_allowed: bool,
     /// Where the JSON report goes.
     pub json: Option<PathBuf>,
+    /// Outputs beside wrk's text.
+    pub output: Settings,
     /// What was ignored, each in a sentence.
     pub warnings: Vec<String>,
 }
@@ -117,6 +120,7 @@ enum Id {
     EndHung,
     Connect,
     Check,
+    Output(Setting),
 }
 
 const fn spec(id: Id, short: Option<char>, long: Option<&'static str>, value: bool) -> Spec<Id> {
@@ -130,7 +134,7 @@ const fn beyond(id: Id, short: Option<char>, long: &'static str, value: bool) ->
 
 /// In wrk's order, which is the order in which ambiguous options are listed; then those of wrk2, of
 /// twrk and our own.
-const SPECS: [Spec<Id>; 25] = [
+const SPECS: [Spec<Id>; 30] = [
     spec(Id::Connections, Some('c'), Some("connections"), true),
     spec(Id::Duration, Some('d'), Some("duration"), true),
     spec(Id::Threads, Some('t'), Some("threads"), true),
@@ -156,6 +160,11 @@ const SPECS: [Spec<Id>; 25] = [
     beyond(Id::EndHung, None, "end-hung", false),
     beyond(Id::Connect, None, "connect", true),
     beyond(Id::Check, None, "check", false),
+    beyond(Id::Output(Setting::ALL[0].0), None, Setting::ALL[0].1, true),
+    beyond(Id::Output(Setting::ALL[1].0), None, Setting::ALL[1].1, true),
+    beyond(Id::Output(Setting::ALL[2].0), None, Setting::ALL[2].1, true),
+    beyond(Id::Output(Setting::ALL[3].0), None, Setting::ALL[3].1, true),
+    beyond(Id::Output(Setting::ALL[4].0), None, Setting::ALL[4].1, true),
 ];
 
 /// wrk's usage, each line padded as wrk pads it.
@@ -198,7 +207,10 @@ pub fn usage_text(usage: Usage) -> String {
         "        --pin         <L>  Pin threads to these CPUs in turn (0,2-3)",
         "        --json        <F>  Write a report with every latency to a file",
         "        --warmup      <T>  Load before the measurement begins (2s, 500ms)",
+    ];
+    let end = [
         "",
+        "  loadgen sweep and loadgen search run several loads: see their --help.",
         "  URLs: http://HOST:PORT/PATH or http+unix://%2Frun%2Fserver.sock/PATH",
         "  Defaults: 10 connections, 2 threads, 10s, timeout 2s. Scripts (-s) cannot be run yet.",
     ];
@@ -207,7 +219,8 @@ pub fn usage_text(usage: Usage) -> String {
         lines.extend(wrk.iter().map(|line| format!("{line:<54}\n")));
     }
     if usage == Usage::Full {
-        lines.extend(own.iter().map(|line| format!("{line}\n")));
+        let own = own.iter().chain(&settings::USAGE).chain(&end);
+        lines.extend(own.map(|line| format!("{line}\n")));
     }
     lines.concat()
 }
@@ -268,6 +281,7 @@ struct Draft {
     u_latency: bool,
     is_twrk: bool,
     check: bool,
+    output: Settings,
     fields: Fields,
     connect: Vec<Endpoint>,
     pin: Vec<usize>,
@@ -295,6 +309,7 @@ impl Default for Draft {
             u_latency: false,
             is_twrk: false,
             check: false,
+            output: Settings::default(),
             fields: Fields::default(),
             connect: Vec::new(),
             pin: Vec::new(),
@@ -371,6 +386,7 @@ impl Draft {
             Id::EndHung => self.hung = HungRule::End,
             Id::Connect => self.connect = parse_endpoints(&value).map_err(own)?,
             Id::Check => self.check = true,
+            Id::Output(setting) => self.output.take(setting, &value).map_err(own)?,
             wrks => unreachable!("{wrks:?} is taken before"),
         }
         Ok(())
@@ -441,6 +457,7 @@ impl Draft {
             pin: self.pin,
             pin_allowed: self.pin_allowed,
             json: self.json,
+            output: self.output,
             warnings: self.warnings,
         })
     }

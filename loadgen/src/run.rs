@@ -4,6 +4,9 @@ use crate::interval::Tap;
 use crate::json::{self, Setting};
 use crate::options::Options;
 use crate::outcome::Outcome;
+use crate::output::condition;
+use crate::output::figures::Figures;
+use crate::output::live::{Live, Run};
 use crate::plan::{Schedule, Share, TransportKind, Window};
 use crate::source::{Fixed, Source};
 use crate::transport::epoll::{EVENTS_CLOSED, EVENTS_OPEN, EpollTransport};
@@ -14,16 +17,19 @@ use crate::worker::{self, LoadError, Worker};
 use crate::{report, request, validity};
 use record::LoadClient;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// How long the first connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Exit code of a run that a condition of `--fail-if` fails.
+const EXIT_FAIL_IF: u8 = 99;
 
 /// Open files that are not connections: standard streams, an epoll per thread, the report.
 const OTHER_FILES: usize = 16;
@@ -33,7 +39,7 @@ const OTHER_FILES: usize = 16;
 pub struct RunError {
     /// For standard error.
     pub message: String,
-    /// 2 where a thread could not be started, otherwise 1.
+    /// 2 where a thread could not be started, 99 where a condition failed the run, otherwise 1.
     pub exit_code: u8,
 }
 
@@ -87,12 +93,20 @@ pub fn run(options: &Options, out: &mut impl Write) -> Result<Option<String>, Ru
     out.write_all(title.as_bytes())?;
     out.flush()?;
 
+    let begins_in = Duration::from_nanos(Window::new(0, &options.plan).measure_ns);
+    let (taps, live) = accompany(&options, begins_in)?;
     let source = Fixed::new(request::render(&options.url, &options.fields), 1);
     let depth = source.depth();
     let sources = vec![source; options.threads];
-    let (measured, _) = measure(&options, &vec![endpoints.clone(); options.threads], sources, [])?;
+    let endpoints_of = vec![endpoints.clone(); options.threads];
+    let (measured, _) = measure(&options, &endpoints_of, sources, taps)?;
     let Measured { window, outcome, client, .. } = measured;
+    let figures = Figures::of(&outcome);
+    let written = live.finish(&figures);
     out.write_all(report::results(&outcome, &options).as_bytes())?;
+    if let Some(list) = &options.output.percentiles {
+        out.write_all(list.block("Latency Percentiles", &figures.latency).as_bytes())?;
+    }
     if options.check {
         out.write_all(report::check(&outcome, &client).as_bytes())?;
     }
@@ -106,7 +120,26 @@ pub fn run(options: &Options, out: &mut impl Write) -> Result<Option<String>, Ru
         text.push(b'\n');
         file.write_all(&text).map_err(|error| format!("--json: {}", why(&error)))?;
     }
-    Ok(limit)
+    written?;
+    let violations = condition::violations(&options.output.fail_if, &figures);
+    if violations.is_empty() {
+        return Ok(limit);
+    }
+    let lines: Vec<String> = limit.into_iter().chain(violations).collect();
+    Err(RunError { message: lines.join("\n"), exit_code: EXIT_FAIL_IF })
+}
+
+/// Starts what accompanies a run whose measurement begins in so long.
+fn accompany(options: &Options, begins_in: Duration) -> Result<(Vec<Tap>, Live), RunError> {
+    // NB: before there is a thread that a SIGINT could reach.
+    Interrupt::block()?;
+    let run = Run {
+        threads: options.threads,
+        is_open: matches!(options.plan.schedule, Schedule::Open { .. }),
+        duration_s: options.duration_s,
+        on_terminal: io::stderr().is_terminal(),
+    };
+    Ok(Live::start(&options.output, run, SystemTime::now() + begins_in)?)
 }
 
 /// Checks that the machine allows what is asked for, and settles what depends on the machine: the
