@@ -4,6 +4,7 @@
 use loadgen::latency::{self, Failure};
 use loadgen::options::{self, Parsed};
 use loadgen::run;
+use loadgen::search::command::Command;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -27,6 +28,13 @@ fn command() -> io::Result<ExitCode> {
     let mut out = io::stdout().lock();
     if let Some(result) = latency::dispatch(&words, &mut out) {
         return Ok(result.map_or_else(|failure| tell(&failure), |()| ExitCode::SUCCESS));
+    }
+    if let Some(command) = words.first().and_then(|word| Command::named(word)) {
+        return Ok(match command.run(&program, &words[1..], &mut out)? {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) if why.is_empty() => ExitCode::FAILURE,
+            Err(why) => complain(&format!("{program}: {why}")),
+        });
     }
     let Parsed { version, result } = options::parse(&program, &words);
     if version {

@@ -11,6 +11,8 @@
 //! tested with servers made of arithmetic.
 
 pub mod bisect;
+pub mod command;
+pub mod load;
 pub mod objective;
 pub mod rates;
 pub mod row;

@@ -96,6 +96,12 @@ pub fn run(
 }
 
 impl Search {
+    /// Whether a rate was found that holds at full length.
+    #[must_use]
+    pub fn is_confirmed(&self) -> bool {
+        matches!(self.conclusion, Some(Conclusion::Holds { .. }))
+    }
+
     /// The result in sentences, a line each.
     #[must_use]
     pub fn conclusion(&self, objective: &Objective) -> String {
