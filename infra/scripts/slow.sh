@@ -9,7 +9,7 @@
 #   --attacks LIST    default headers,body,range,read
 #   --bin FOLDER      where the servers and loadgen are (default target/release)
 #
-# The servers run with their default time-outs, so that all of it takes about nine minutes. As in
+# The servers run with their default time-outs, so that all of it takes about ten minutes. As in
 # topology.sh, SHOWDOWN_PREFIX names the namespaces (default slow); they are made and removed here.
 #
 # What the columns say:
@@ -18,7 +18,7 @@
 #   closed        attackers that the server closed, under the counter that is the defence
 #   others        how other connections ended: those of its probes, and of the client that behaves
 #   before/during requests per second of the client that behaves, before the attack and during it
-#   errors        what went wrong for that client: refusals, resets, no answer within 2 s
+#   errors        what went wrong for that client: refusals, resets, no answer within 5 s
 #
 # Exit status: 0 if the service was available throughout, every attacker was closed under the
 # counter of its attack, and nothing went wrong for the client that behaves; 1 if not, or if
@@ -185,9 +185,9 @@ row() { # CELL...
 attack() { # MODE ATTACK
   local open available closed others before during wrong verdict=ok
   start_server "$1"
-  (in_client "$bin/loadgen" -t1 -c4 -d2 "$target/plaintext") >"$work/before" 2>&1 ||
+  (in_client "$bin/loadgen" -t1 -c4 -d2 --timeout 5s "$target/plaintext") >"$work/before" 2>&1 ||
     fail "loadgen: $(cat "$work/before")"
-  in_client "$bin/loadgen" -t1 -c4 -d10m "$target/plaintext" >"$work/during" 2>&1 &
+  in_client "$bin/loadgen" -t1 -c4 -d10m --timeout 5s "$target/plaintext" >"$work/during" 2>&1 &
   client=$!
   run_attack "$2"
   kill -INT "$client"
