@@ -116,7 +116,7 @@ impl Search {
                     Above::Fails(above_rps) => format!("It fails at {above_rps}/s."),
                     Above::ClientLimit(above_rps) => format!(
                         "The client was the limit at {above_rps}/s{}: the server may hold more.",
-                        self.client_reason()
+                        self.client_reason(above_rps)
                     ),
                     Above::Max => "No higher rate was allowed (--max).".to_owned(),
                 };
@@ -126,7 +126,7 @@ impl Search {
             Some(Conclusion::Never { verdict: Verdict::ClientLimit }) => format!(
                 "{what} does not hold even at {min_rps}/s, but the client was the limit{}: \
                  nothing is known of the server.\n",
-                self.client_reason()
+                self.client_reason(min_rps)
             ),
             Some(Conclusion::Never { .. }) => {
                 format!("{what} does not hold even at {min_rps}/s (--min).\n")
@@ -134,9 +134,10 @@ impl Search {
         }
     }
 
-    /// Why the client was the limit when it last was, in parentheses.
-    fn client_reason(&self) -> String {
-        let reason = self.trials.iter().rev().find_map(|trial| trial.row.client_limit.as_ref());
+    /// Why the client was the limit at a rate, in parentheses.
+    fn client_reason(&self, rate_rps: u64) -> String {
+        let mut trials = self.trials.iter().filter(|trial| trial.row.target_rps == rate_rps);
+        let reason = trials.find_map(|trial| trial.row.client_limit.as_ref());
         reason.map_or_else(String::new, |why| format!(" ({why})"))
     }
 
