@@ -184,3 +184,41 @@ fn a_stall_is_the_maximum_of_a_closed_loop_and_nearly_nothing_else() {
     let share = stalled as f64 / (4.0 * waits);
     assert!(stalled >= 1 && share <= 1.0, "{stalled} of {}: {report}", histogram.len());
 }
+
+#[test]
+fn a_stall_is_seen_by_every_request_that_was_due_in_it_in_open_loop() {
+    let stall = 500 * MS;
+    let server = Server::start(move |n| if n == 20 { Fault::Stall(stall) } else { Fault::None });
+    let report = load("open-stall", &server, &["-t1", "-c4", "-d3", "-R1k"]);
+    assert_eq!(done(&server, &[Fault::Stall(stall)]), 1, "{report}");
+    // One is due each millisecond: of those due in the first half of the stall, some 250, each
+    // waits for the second half at least.
+    let histogram = report.pointer("/latency/histogram_ns").unwrap().as_str().unwrap();
+    let histogram = record::decode_histogram(histogram).unwrap();
+    let waited = histogram.count_between(250_000_000, u64::MAX);
+    assert!(waited >= 245, "{waited} of {}: {report}", histogram.len());
+    // Of 3000 requests that is more than one in a hundred, let alone in a thousand.
+    assert!(micros(&report, "/latency/percentiles_us/p99_9") >= 250_000.0, "{report}");
+}
+
+#[test]
+fn a_condition_that_comes_true_ends_the_run_with_99_and_its_figure() {
+    let server = Server::start(|_| Fault::Delay(2 * MS));
+    let run = |condition: &str| {
+        Command::new(env!("CARGO_BIN_EXE_loadgen"))
+            .args(["-t1", "-c1", "-d1", "--fail-if", condition, "--percentiles", "50,max"])
+            .arg(server.url())
+            .output()
+            .unwrap()
+    };
+    let failed = run("min>1ms");
+    let stderr = String::from_utf8(failed.stderr).unwrap();
+    assert_eq!(failed.status.code(), Some(99), "{stderr}");
+    assert!(stderr.contains("--fail-if 'min>1ms': min is 2"), "{stderr}");
+    let stdout = String::from_utf8(failed.stdout).unwrap();
+    assert!(stdout.contains("\n  Latency Percentiles\n     50%"), "{stdout}");
+    assert_eq!(run("errors>0").status.code(), Some(0));
+    let wrong = run("min>1");
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(String::from_utf8(wrong.stderr).unwrap().contains("a latency needs one of the units"));
+}
