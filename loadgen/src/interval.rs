@@ -97,6 +97,10 @@ pub struct Intervals {
 /// Intervals a thread may be ahead of one that is not given out.
 const AHEAD_MAX: usize = 2;
 
+/// Empty histograms that each thread has from the beginning, so that its first intervals cost it no
+/// allocation either.
+const SPARES: usize = AHEAD_MAX + 1;
+
 /// The ends of so many threads, and the one that watches them.
 #[must_use]
 pub fn taps(threads: usize, length: Duration, latency: &Samples) -> (Vec<Tap>, Intervals) {
@@ -104,6 +108,9 @@ pub fn taps(threads: usize, length: Duration, latency: &Samples) -> (Vec<Tap>, I
     let mut back = Vec::with_capacity(threads);
     let taps = (0..threads).map(|thread| {
         let (sender, receiver) = mpsc::channel();
+        for _ in 0..SPARES {
+            drop(sender.send(latency.empty_like()));
+        }
         back.push(sender);
         Tap {
             to: to.clone(),
