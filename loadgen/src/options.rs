@@ -34,6 +34,10 @@ pub struct Options {
     pub latency: bool,
     /// Header fields.
     pub fields: Fields,
+    /// The script to run.
+    pub script: Option<PathBuf>,
+    /// Words after the URL, for the script.
+    pub args: Vec<String>,
     /// Whether to print the latencies from the send as well, as wrk2 does.
     pub u_latency: bool,
     /// Whose layout the results have.
@@ -212,7 +216,7 @@ pub fn usage_text(usage: Usage) -> String {
         "",
         "  loadgen sweep and loadgen search run several loads: see their --help.",
         "  URLs: http://HOST:PORT/PATH or http+unix://%2Frun%2Fserver.sock/PATH",
-        "  Defaults: 10 connections, 2 threads, 10s, timeout 2s. Scripts (-s) cannot be run yet.",
+        "  Defaults: 10 connections, 2 threads, 10s, timeout 2s.",
     ];
     let mut lines: Vec<String> = Vec::new();
     if usage != Usage::None {
@@ -283,6 +287,7 @@ struct Draft {
     check: bool,
     output: Settings,
     fields: Fields,
+    script: Option<PathBuf>,
     connect: Vec<Endpoint>,
     pin: Vec<usize>,
     pin_allowed: bool,
@@ -311,6 +316,7 @@ impl Default for Draft {
             check: false,
             output: Settings::default(),
             fields: Fields::default(),
+            script: None,
             connect: Vec::new(),
             pin: Vec::new(),
             pin_allowed: false,
@@ -336,10 +342,7 @@ impl Draft {
             Id::Timeout => self.timeout_s = time("--timeout")?,
             Id::Header => self.add_field(program, &value)?,
             Id::Latency => self.latency = true,
-            Id::Script => {
-                let why = "-s: this version cannot run scripts; without -s it sends GET requests";
-                return Err(refuse_own(program, why));
-            }
+            Id::Script => self.script = Some(PathBuf::from(value)),
             Id::Help => return Err(Refusal { message: None, usage: Usage::Full }),
             Id::UsageOnly | Id::Version => {
                 return Err(Refusal { message: None, usage: Usage::Wrk });
@@ -453,6 +456,8 @@ impl Draft {
             },
             check: self.check,
             fields: self.fields,
+            script: self.script,
+            args: self.operands.into_iter().skip(1).collect(),
             connect: self.connect,
             pin: self.pin,
             pin_allowed: self.pin_allowed,

@@ -8,7 +8,8 @@ use crate::output::condition;
 use crate::output::figures::Figures;
 use crate::output::live::{Live, Run};
 use crate::plan::{Schedule, Share, TransportKind, Window};
-use crate::source::{Fixed, Source};
+use crate::script::{self, Prepared, Session};
+use crate::source::{Fixed, Source, SourceError};
 use crate::transport::epoll::{EVENTS_CLOSED, EVENTS_OPEN, EpollTransport};
 use crate::transport::sys::{self, Interrupt};
 use crate::transport::{Endpoint, strerror};
@@ -55,6 +56,12 @@ impl From<io::Error> for RunError {
     }
 }
 
+impl From<SourceError> for RunError {
+    fn from(error: SourceError) -> Self {
+        Self::from(error.0)
+    }
+}
+
 impl From<LoadError> for RunError {
     fn from(error: LoadError) -> Self {
         Self::from(error.to_string())
@@ -81,29 +88,52 @@ pub struct Measured {
 /// Where the server cannot be resolved or reached at the start, or the machine does not allow what
 /// was asked for. Requests that fail are counted in the report and are no error.
 pub fn run(options: &Options, out: &mut impl Write) -> Result<Option<String>, RunError> {
-    let options = prepare(options)?;
+    let mut options = prepare(options)?;
     let json_file = options.json.as_deref().map(|path| {
         File::create(path).map_err(|error| format!("--json {}: {}", path.display(), why(&error)))
     });
     let json_file = json_file.transpose()?;
-    let endpoints = reach(&options)?;
+    let Some(file) = options.script.clone() else {
+        let source = Fixed::new(request::render(&options.url, &options.fields), 1);
+        let endpoints = vec![reach(&options)?; options.threads];
+        let sources = vec![source; options.threads];
+        return load_and_report(&options, &endpoints, sources, None, json_file, out);
+    };
+    let named = if is_named(&options) { reach(&options)? } else { Vec::new() };
+    let Prepared { session, sources, endpoints, warnings } =
+        script::prepare(&options, &file, &named)?;
+    warnings.iter().try_for_each(|warning| writeln!(io::stderr(), "{warning}"))?;
+    options.plan.wrk_figures = session.has_done()?;
+    load_and_report(&options, &endpoints, sources, Some(&session), json_file, out)
+}
 
+/// Runs the load once everything is ready for it, and writes the results.
+fn load_and_report<S: Source + Send + 'static>(
+    options: &Options,
+    endpoints: &[Vec<Endpoint>],
+    sources: Vec<S>,
+    session: Option<&Session>,
+    json_file: Option<File>,
+    out: &mut impl Write,
+) -> Result<Option<String>, RunError> {
+    // What a script prints goes through the C library's buffer, which is written out before
+    // anything is printed here, so that all comes in order.
+    let flush = || session.map_or(Ok(()), Session::flush);
+    flush()?;
     let title =
         report::title(options.duration_s, &options.url_text, options.threads, options.connections);
     out.write_all(title.as_bytes())?;
     out.flush()?;
 
     let begins_in = Duration::from_nanos(Window::new(0, &options.plan).measure_ns);
-    let (taps, live) = accompany(&options, begins_in)?;
-    let source = Fixed::new(request::render(&options.url, &options.fields), 1);
-    let depth = source.depth();
-    let sources = vec![source; options.threads];
-    let endpoints_of = vec![endpoints.clone(); options.threads];
-    let (measured, _) = measure(&options, &endpoints_of, sources, taps)?;
+    let (taps, live) = accompany(options, begins_in)?;
+    let depth = sources.first().map_or(1, Source::depth);
+    let (measured, _) = measure(options, endpoints, sources, taps)?;
+    flush()?;
     let Measured { window, outcome, client, .. } = measured;
     let figures = Figures::of(&outcome);
     let written = live.finish(&figures);
-    out.write_all(report::results(&outcome, &options).as_bytes())?;
+    out.write_all(report::results(&outcome, options).as_bytes())?;
     if let Some(list) = &options.output.percentiles {
         out.write_all(list.block("Latency Percentiles", &figures.latency).as_bytes())?;
     }
@@ -113,14 +143,20 @@ pub fn run(options: &Options, out: &mut impl Write) -> Result<Option<String>, Ru
     out.flush()?;
     let limit = client.limit.clone();
     if let Some(mut file) = json_file {
-        let setting = Setting { window: &window, endpoints: &endpoints, depth };
-        let report = json::report(&options, &setting, &outcome, client);
+        let endpoints = endpoints.first().map_or(&[][..], Vec::as_slice);
+        let setting = Setting { window: &window, endpoints, depth };
+        let report = json::report(options, &setting, &outcome, client);
         let report = report.map_err(|error| error.to_string())?;
         let mut text = serde_json::to_vec_pretty(&report).map_err(|error| error.to_string())?;
         text.push(b'\n');
         file.write_all(&text).map_err(|error| format!("--json: {}", why(&error)))?;
     }
     written?;
+    // Last, so that a mistake in done() costs none of the files.
+    if let Some(session) = session {
+        session.done(&script::figures(options, &outcome))?;
+        session.flush()?;
+    }
     let violations = condition::violations(&options.output.fail_if, &figures);
     if violations.is_empty() {
         return Ok(limit);
@@ -274,6 +310,11 @@ fn start<S: Source + Send + 'static>(
         message: format!("unable to create thread {}: {}", share.index, why(&error)),
         exit_code: 2,
     })
+}
+
+/// Whether the command line says where connections lead, instead of the URL's host.
+fn is_named(options: &Options) -> bool {
+    options.url.socket.is_some() || !options.connect.is_empty()
 }
 
 /// Opens one connection to where the load will go, so that a wrong address ends the run before it

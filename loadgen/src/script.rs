@@ -20,9 +20,11 @@
 //!
 //! What it does not do: sandbox. A script may do whatever the user may.
 //!
-//! Entry point: [`Session::load`]. References: wrk's SCRIPTING and README, wrk2's README.
+//! Entry point: [`prepare()`]. References: wrk's SCRIPTING and README, wrk2's README.
 
 mod figures;
+mod outcome;
+mod prepare;
 mod resolve;
 mod session;
 #[expect(unsafe_code, reason = "a VM with every library of LuaJIT")]
@@ -33,6 +35,8 @@ mod verify;
 mod vm;
 
 pub use figures::{Errors, RATE_MAX_RPS, Recorded, Summary, WrkFigures};
+pub use outcome::figures;
+pub use prepare::{Prepared, prepare};
 pub use session::{Session, Setup};
 pub use thread::ThreadScript;
 

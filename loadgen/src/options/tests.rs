@@ -35,7 +35,7 @@ fn options_may_stand_anywhere_and_in_every_form() {
     for other in [
         &[URL, "-c", "32", "-t4", "-d60", "-T", "1", "--latency"] as &[&str],
         &["--connections=32", "--threads", "4", "--dur=60s", "--timeout=1", URL, "--lat"],
-        &["-Lc32", "-t4", "-d1M", "-T1", URL, "word", "for", "a", "script"],
+        &["-Lc32", "-t4", "-d1M", "-T1", "--", URL],
     ] {
         assert_eq!(options(other), expect, "{other:?}");
     }
@@ -44,6 +44,19 @@ fn options_may_stand_anywhere_and_in_every_form() {
 #[test]
 fn connections_that_do_not_divide_by_the_threads_are_left_out() {
     assert_eq!(options(&["-c", "1k", "-t", "3", URL]).plan.connections, 333);
+}
+
+#[test]
+fn words_after_the_url_are_for_the_script() {
+    let check = |words: &[&str], args: &[&str]| {
+        let options = options(words);
+        assert_eq!(options.script, Some(PathBuf::from("x.lua")));
+        assert_eq!(options.threads, 1);
+        assert_eq!(options.args, args);
+    };
+    check(&["-s", "x.lua", "-t1", URL], &[]);
+    check(&["-sx.lua", URL, "-t1", "one", "two"], &["one", "two"]);
+    check(&["--script=x.lua", "-t", "1", URL, "--", "-t", "9"], &["-t", "9"]);
 }
 
 #[test]
@@ -93,7 +106,7 @@ fn options_of_wrk_may_be_shortened_as_before_there_were_others() {
     let short = options(&["--d", "1", "--conn", "1", "--thr=1", "--lat", "--ti", "3", URL]);
     assert_eq!((short.duration_s, short.connections, short.threads), (1, 1, 1));
     assert!(short.latency && short.plan.timeout == Duration::from_secs(3));
-    assert_eq!(refused(&["--s", "x.lua", URL]).usage, Usage::None, "--script");
+    assert_eq!(options(&["--s", "x.lua", URL]).script, Some(PathBuf::from("x.lua")));
 }
 
 #[test]
@@ -152,7 +165,6 @@ fn mistakes_of_our_own_get_a_sentence() {
         let message = refusal.message.unwrap_or_default();
         assert!(message.contains(part), "{words:?}: {message}");
     };
-    check(&["-s", "x.lua", URL], "cannot run scripts");
     check(&["https://127.0.0.1/"], "use http://");
     check(&["ftp://127.0.0.1/"], "the scheme must be http:// or http+unix://");
     check(&["--end-hung", "-T0", URL], "would end every request");

@@ -1,0 +1,173 @@
+//! Scripts under load: the binary with `-s` against a server in this process.
+#![forbid(unsafe_code)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// A server that keeps every request and answers each with a token.
+struct Server {
+    address: SocketAddr,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let all = Arc::clone(&requests);
+        // Ends with the process.
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let all = Arc::clone(&all);
+                thread::spawn(move || serve(stream.unwrap(), &all));
+            }
+        });
+        Self { address, requests }
+    }
+
+    /// Runs a second of load with a script from `loadgen/scripts`.
+    fn load(&self, words: &[&str], script: &str, args: &[&str]) -> Output {
+        let script = format!("{}/scripts/{script}", env!("CARGO_MANIFEST_DIR"));
+        let url = format!("http://{}/start", self.address);
+        let mut all = vec!["-d1", "-s", &script];
+        all.extend(words);
+        all.extend([url.as_str(), "--"]);
+        all.extend(args);
+        Command::new(env!("CARGO_BIN_EXE_loadgen")).args(&all).output().unwrap()
+    }
+
+    /// The requests, each with its fields sorted and the server's address made the same.
+    fn requests(&self) -> Vec<String> {
+        let address = self.address.to_string();
+        self.requests
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|request| request.replace(&address, "HOST"))
+            .collect()
+    }
+}
+
+/// Answers requests until the client goes away.
+fn serve(stream: TcpStream, all: &Mutex<Vec<String>>) -> Option<()> {
+    let mut writer = stream.try_clone().ok()?;
+    let mut reader = BufReader::new(stream);
+    loop {
+        let mut lines = Vec::new();
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line).ok()? == 0 {
+                return None;
+            }
+            match line.trim_end() {
+                "" => break,
+                text => lines.push(text.to_owned()),
+            }
+        }
+        lines[1..].sort();
+        let length = lines.iter().find_map(|line| line.strip_prefix("Content-Length: "));
+        let mut body = vec![0; length.map_or(0, |digits| digits.parse().unwrap())];
+        reader.read_exact(&mut body).ok()?;
+        lines.push(String::from_utf8(body).unwrap());
+        all.lock().unwrap().push(lines.join("|"));
+        writer.write_all(b"HTTP/1.1 200 OK\r\nX-Token: t\r\nContent-Length: 2\r\n\r\nok").ok()?;
+    }
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn done_comes_after_the_results_and_has_their_figures() {
+    let server = Server::start();
+    let output = server.load(&["-t1", "-c1"], "report.lua", &[]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let out = text(&output.stdout);
+    let (results, json) = out.split_once("\nTransfer/sec").unwrap();
+    let json: serde_json::Value = serde_json::from_str(json.lines().nth(1).unwrap()).unwrap();
+    let counted = format!("\n  {} requests in ", json["requests"]);
+    assert!(results.contains(&counted), "{out}");
+    assert_eq!(json["errors"], 0);
+    assert!(json["latency_p50_us"].as_u64() <= json["latency_p99_us"].as_u64(), "{out}");
+    assert!(server.requests().iter().all(|request| request == "GET /start HTTP/1.1|Host: HOST|"));
+}
+
+#[test]
+fn a_body_and_a_pipeline_reach_the_server() {
+    let server = Server::start();
+    assert!(server.load(&["-t1", "-c1"], "post.lua", &[]).status.success());
+    let form = "POST /start HTTP/1.1|Content-Length: 24|\
+                Content-Type: application/x-www-form-urlencoded|Host: HOST|\
+                name=showdown&mode=epoll";
+    assert_eq!(server.requests()[0], form);
+
+    let server = Server::start();
+    let output = server.load(&["-t1", "-c1"], "pipeline.lua", &["3", "/p"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let requests = server.requests();
+    assert!(requests.len() >= 3 && requests.iter().all(|one| one == "GET /p HTTP/1.1|Host: HOST|"));
+}
+
+#[test]
+fn responses_are_told_to_the_script_and_the_next_requests_follow() {
+    let server = Server::start();
+    assert!(server.load(&["-t1", "-c1"], "token.lua", &[]).status.success());
+    let requests = server.requests();
+    assert_eq!(requests[0], "GET /authenticate HTTP/1.1|Host: HOST|");
+    assert_eq!(requests[1], "GET /resource HTTP/1.1|Host: HOST|X-Token: t|");
+}
+
+#[test]
+fn threads_hand_their_counts_to_done() {
+    let server = Server::start();
+    let output = server.load(&["-t2", "-c2"], "threads.lua", &[]);
+    let out = text(&output.stdout);
+    assert!(out.contains("\nthread 1: ") && out.contains("\nthread 2: "), "{out}");
+    let last = out.lines().filter_map(|line| line.split_once(": ")?.1.strip_suffix(" times 200"));
+    let counted: u64 = last.map(|count| count.parse::<u64>().unwrap()).sum();
+    assert!(out.contains(&format!("\n  {counted} requests in ")), "{out}");
+}
+
+#[test]
+fn what_init_prints_comes_before_the_title() {
+    let server = Server::start();
+    let output = server.load(&["-t1", "-c1"], "addr.lua", &[]);
+    let expect = format!("connecting to {}\nRunning 1s test @ ", server.address);
+    assert!(text(&output.stdout).starts_with(&expect), "{}", text(&output.stdout));
+}
+
+#[test]
+fn a_thread_stops_after_its_responses_and_sends_next_to_nothing_more() {
+    let server = Server::start();
+    let output = server.load(&["-t1", "-c1"], "stop.lua", &["5"]);
+    assert!(output.status.success());
+    let sent = server.requests().len();
+    assert!((5..=6).contains(&sent), "{sent} requests");
+    assert!(text(&output.stdout).contains("\n  5 requests in "), "{}", text(&output.stdout));
+}
+
+#[test]
+fn a_script_that_is_not_there_is_told_once_and_the_run_goes_on() {
+    let server = Server::start();
+    let output = server.load(&["-t2", "-c2"], "no-such.lua", &[]);
+    assert!(output.status.success());
+    let err = text(&output.stderr);
+    assert_eq!(err.lines().count(), 1, "{err}");
+    assert!(err.ends_with("no-such.lua: No such file or directory\n"), "{err}");
+    assert!(!server.requests().is_empty());
+}
+
+#[test]
+fn a_script_that_fails_before_the_load_ends_with_1_and_sends_nothing() {
+    let server = Server::start();
+    let output = server.load(&["-t1", "-c1"], "pipeline.lua", &["2", "no-slash"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stderr), "invalid URL at 1:7\n");
+    assert_eq!(text(&output.stdout), "");
+    assert!(server.requests().is_empty());
+}
