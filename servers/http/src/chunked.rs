@@ -286,6 +286,7 @@ mod tests {
             "5;a=\"b\" ",
             "FFFFFFFFFFFFFFFF0",
             "FFFFFFFFFFFFFFFFF",
+            "10000000000000005",
             "7FFFFFFFFFFFFFFF",
             "5\0",
         ] {

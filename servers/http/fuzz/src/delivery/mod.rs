@@ -144,7 +144,9 @@ impl<'a> Delivery<'a> {
             let what = format!("{} to {} bytes of input", self.responses, self.consumed);
             return Err(Failure::new("response_count", what));
         }
-        if is_held_back && advance.responses > 1 {
+        // What was begun is finished; no further request is read, but too many empty lines are
+        // refused all the same, which is the end.
+        if is_held_back && advance.responses > 1 + u32::from(advance.close.is_some()) {
             let what = format!("{} answers in spite of the backlog", advance.responses);
             return Err(Failure::new("back_pressure", what));
         }
