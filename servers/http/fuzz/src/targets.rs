@@ -32,7 +32,7 @@ static TIGHT: Limits = Limits {
     empty_lines: 3,
     body_bytes: 600,
     chunk_overhead_bytes: 48,
-    output_bytes: 300,
+    output_bytes: 130,
     ..Limits::DEFAULT
 };
 
