@@ -4,7 +4,7 @@ use crate::options::{Options, OptionsOut};
 use crate::seq::Seq;
 use core::fmt;
 use core::ops::BitOr;
-use smoltcp::wire::{TcpPacket, TcpSeqNumber};
+use smoltcp::wire::TcpPacket;
 
 /// Length of a TCP header without options, in bytes.
 pub const HEADER_MIN: usize = 20;
@@ -199,17 +199,18 @@ impl SegmentOut {
     /// If `buffer` is shorter than [`header_len`](Self::header_len).
     pub fn emit(&self, source_port: u16, destination_port: u16, buffer: &mut [u8]) -> usize {
         let len = self.header_len();
-        let header = &mut buffer[..len];
-        header.fill(0);
-        let mut packet = TcpPacket::new_unchecked(&mut *header);
-        packet.set_src_port(source_port);
-        packet.set_dst_port(destination_port);
-        packet.set_seq_number(TcpSeqNumber(self.seq.0.cast_signed()));
-        packet.set_ack_number(TcpSeqNumber(self.ack.0.cast_signed()));
-        packet.set_window_len(self.wnd);
-        packet.set_header_len(u8::try_from(len).unwrap_or(u8::MAX));
-        self.options.emit(packet.options_mut());
-        header[13] = self.flags.0;
+        let (header, options) = buffer[..len].split_at_mut(HEADER_MIN);
+        let mut fixed = [0; HEADER_MIN];
+        fixed[0..2].copy_from_slice(&source_port.to_be_bytes());
+        fixed[2..4].copy_from_slice(&destination_port.to_be_bytes());
+        fixed[4..8].copy_from_slice(&self.seq.0.to_be_bytes());
+        fixed[8..12].copy_from_slice(&self.ack.0.to_be_bytes());
+        // Data offset, in words of four bytes.
+        fixed[12] = u8::try_from(len / 4).unwrap_or(u8::MAX) << 4;
+        fixed[13] = self.flags.0;
+        fixed[14..16].copy_from_slice(&self.wnd.to_be_bytes());
+        header.copy_from_slice(&fixed);
+        self.options.emit(options);
         len
     }
 }
