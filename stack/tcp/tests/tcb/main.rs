@@ -12,6 +12,7 @@ mod rcv_data;
 mod rcv_fin;
 mod rcv_rst;
 mod rcv_syn;
+mod readme;
 mod recovery;
 mod scene;
 mod send;
