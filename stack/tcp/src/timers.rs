@@ -156,7 +156,6 @@ impl Tcb {
         }
         // Karn: which of the SYNs is acknowledged will not be known.
         self.rtt.cancel();
-        self.snd.nxt = self.snd.iss;
         self.pending.syn = true;
         self.start_rtx(now);
     }

@@ -22,7 +22,6 @@ impl Tcb {
         if self.state == State::SynReceived && segment.syn() && segment.seq == self.rcv.irs {
             if !segment.has_ack() {
                 // The peer's SYN again: our answer was lost. A bare ACK would not help it.
-                self.snd.nxt = self.snd.iss;
                 self.pending.syn = true;
                 return;
             }

@@ -47,7 +47,6 @@ impl Tcb {
         } else {
             // MUST-10, simultaneous open: "enter SYN-RECEIVED, form a SYN,ACK segment".
             self.state = State::SynReceived;
-            self.snd.nxt = self.snd.iss;
             self.pending.syn = true;
         }
     }

@@ -39,6 +39,16 @@ fn the_same_one_in_syn_received_brings_the_syn_ack_again() {
 }
 
 #[test]
+fn the_same_one_and_the_ack_in_one_burst_open() {
+    let mut scene = Scene::syn_received();
+    // Both arrive before anything is sent: the answer to the first is not needed any more.
+    let first = scene.tcb.handle_segment(scene.now, &syn());
+    assert_eq!((first.answer, first.dropped), (None, None));
+    assert!(scene.hears(&seg("A", 1, 1)).opened);
+    scene.is_silent();
+}
+
+#[test]
 fn another_one_in_syn_received_is_challenged() {
     let mut scene = Scene::syn_received();
     scene.hears(&Segment { seq: IRS + 12_345, ..syn() });
