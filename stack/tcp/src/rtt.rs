@@ -48,6 +48,15 @@ impl Rtt {
 
     /// The time-out with its backoff (§5.5), never above the maximum.
     pub(crate) fn rto(&self) -> Duration {
+        Duration::from_micros(self.rto_us())
+    }
+
+    /// When the timer expires that is started at `now`.
+    pub(crate) fn expires(&self, now: Instant) -> Instant {
+        Instant::from_nanos(now.as_nanos().saturating_add(self.rto_us() * 1000))
+    }
+
+    fn rto_us(&self) -> u64 {
         let base = if self.srtt_us == 0 {
             self.initial_us
         } else {
@@ -56,7 +65,7 @@ impl Rtt {
             self.srtt_us.saturating_add(margin).max(self.min_us)
         };
         let doubled = u64::from(base) << self.backoff.min(16);
-        Duration::from_micros(doubled.min(u64::from(self.max_us)))
+        doubled.min(u64::from(self.max_us))
     }
 
     /// The smoothed round trip, zero before the first measurement.
@@ -99,7 +108,8 @@ impl Rtt {
                 self.measured(micros(echo).min(limit_us));
             }
         } else if self.timed_seq.le(ack) {
-            self.measured(micros(now - self.timed_at));
+            let elapsed_us = now.as_nanos().saturating_sub(self.timed_at.as_nanos()) / 1000;
+            self.measured(u32::try_from(elapsed_us).unwrap_or(u32::MAX));
             self.timed_at = Instant::NEVER;
         }
     }

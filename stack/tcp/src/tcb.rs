@@ -489,7 +489,7 @@ impl Tcb {
         self.settings.deaf = true;
         self.shutdown();
         if self.state == State::FinWait2 {
-            self.timers.state = now + self.settings.fin_wait2_timeout.duration();
+            self.timers.state = self.settings.fin_wait2_timeout.after(now);
         }
     }
 
@@ -519,6 +519,6 @@ impl Tcb {
     pub(crate) fn enter_time_wait(&mut self, now: Instant) {
         self.state = State::TimeWait;
         self.timers.rtx = Instant::NEVER;
-        self.timers.state = now + self.settings.time_wait.duration();
+        self.timers.state = self.settings.time_wait.after(now);
     }
 }

@@ -19,8 +19,14 @@ impl From<Duration> for Millis {
 }
 
 impl Millis {
-    pub(crate) const fn duration(self) -> Duration {
-        if self.0 == u32::MAX { Duration::MAX } else { Duration::from_millis(self.0 as u64) }
+    /// The moment so long behind `instant`. In nanoseconds throughout: a `Duration` would divide
+    /// by 10^9 to be made, and multiply to be used.
+    pub(crate) const fn after(self, instant: Instant) -> Instant {
+        if self.0 == u32::MAX {
+            return Instant::NEVER;
+        }
+        let nanos = self.0 as u64 * 1_000_000;
+        Instant::from_nanos(instant.as_nanos().saturating_add(nanos))
     }
 }
 
@@ -101,14 +107,14 @@ impl Tcb {
 
     /// RFC 6298 §5.1 and §5.6: starts the timer, not beyond the moment of giving up.
     pub(crate) fn start_rtx(&mut self, now: Instant) {
-        self.timers.rtx = (now + self.rtt.rto()).min(self.given_up_at());
+        self.timers.rtx = self.rtt.expires(now).min(self.given_up_at());
     }
 
     /// The same while the window is closed. The moment of giving up is not known yet: each answer
     /// to a probe puts it off. Only a write time-out cannot be put off.
     pub(crate) fn start_persist(&mut self, now: Instant) {
-        let stalled = self.liveness.stalled + self.settings.write_timeout.duration();
-        self.timers.rtx = (now + self.rtt.rto()).min(stalled);
+        let stalled = self.settings.write_timeout.after(self.liveness.stalled);
+        self.timers.rtx = self.rtt.expires(now).min(stalled);
     }
 
     fn given_up_at(&self) -> Instant {
@@ -119,8 +125,8 @@ impl Tcb {
             State::SynReceived => self.settings.syn_timeout,
             _ => self.settings.user_timeout,
         };
-        let stalled = self.liveness.stalled + self.settings.write_timeout.duration();
-        (self.liveness.unanswered + r2.duration()).min(stalled)
+        let stalled = self.settings.write_timeout.after(self.liveness.stalled);
+        (r2.after(self.liveness.unanswered)).min(stalled)
     }
 
     fn retransmission_expired(&mut self, now: Instant) {
@@ -196,7 +202,7 @@ impl Tcb {
 
     /// RFC 9293 §3.8.4. MUST-26: only when nothing was heard for the interval.
     fn keep_alive_expired(&mut self, now: Instant) {
-        let due = self.liveness.heard + self.settings.keep_idle.duration();
+        let due = self.settings.keep_idle.after(self.liveness.heard);
         if now < due {
             self.liveness.probes = 0;
             self.timers.state = due;
@@ -206,7 +212,7 @@ impl Tcb {
             self.give_up();
             return;
         }
-        self.timers.state = now + self.settings.keep_interval.duration();
+        self.timers.state = self.settings.keep_interval.after(now);
         // Data that are outstanding have a timer of their own.
         if self.snd.flight() == 0 {
             self.liveness.probes += 1;
@@ -218,7 +224,7 @@ impl Tcb {
     pub(crate) fn start_keep_alive(&mut self, now: Instant) {
         self.liveness.probes = 0;
         if self.settings.keep_probes > 0 {
-            self.timers.state = now + self.settings.keep_idle.duration();
+            self.timers.state = self.settings.keep_idle.after(now);
         }
     }
 

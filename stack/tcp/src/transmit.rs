@@ -95,6 +95,16 @@ impl Tcb {
     /// that no other need be sent for that.
     fn build(&mut self, now: Instant, seq: Seq, flags: Flags, payload_len: u16) -> SegmentOut {
         let options = self.options(now);
+        self.build_with(options, seq, flags, payload_len)
+    }
+
+    fn build_with(
+        &mut self,
+        options: OptionsOut,
+        seq: Seq,
+        flags: Flags,
+        payload_len: u16,
+    ) -> SegmentOut {
         let wnd = self.offer();
         self.pending.ack = false;
         self.timers.ack = Instant::NEVER;
@@ -210,12 +220,13 @@ impl Tcb {
         if (unsent == 0 && !is_queued) || self.not_sent_again().is_some() {
             return None;
         }
-        if flight == 0 && now - self.liveness.sent > self.rtt.rto() {
+        if flight == 0 && now > self.rtt.expires(self.liveness.sent) {
             self.congestion.on_idle(self.smss());
         }
         // SHLD-15 and MUST-34: a window that has shrunk below SND.NXT leaves no room, no more.
         let room = (self.snd.una + self.snd.wnd).since(self.snd.nxt);
-        let payload_max = u32::from(self.payload_max(now));
+        let options = self.options(now);
+        let payload_max = u32::from(self.snd.mss.saturating_sub(options.len()));
         let wanted = unsent.min(room).min(payload_max);
         let len = wanted.min(self.congestion_room());
         if len < wanted {
@@ -226,7 +237,12 @@ impl Tcb {
         if (len == 0 && !fin) || !is_allowed {
             return None;
         }
-        Some(self.send_new(now, len, len == unsent, fin))
+        // MUST-61: PSH where the buffer ends.
+        let push = Flags::PSH.only_if(len == unsent && len > 0);
+        let flags = Flags::ACK | push | Flags::FIN.only_if(fin);
+        let segment = self.build_with(options, self.snd.nxt, flags, short(len));
+        self.sent_new(now, len, fin);
+        Some(segment)
     }
 
     /// RFC 9293 §3.8.6.2.1, MUST-38, and §3.7.4, SHLD-7: whether less than a full segment may go.
@@ -238,11 +254,8 @@ impl Tcb {
         len == unsent || len >= (self.snd.max_wnd / 2).max(1) || self.pending.force
     }
 
-    fn send_new(&mut self, now: Instant, len: u32, is_last: bool, fin: bool) -> SegmentOut {
-        // MUST-61: PSH where the buffer ends.
-        let push = Flags::PSH.only_if(is_last && len > 0);
-        let flags = Flags::ACK | push | Flags::FIN.only_if(fin);
-        let segment = self.build(now, self.snd.nxt, flags, short(len));
+    /// SND.NXT moves, and the timers know.
+    fn sent_new(&mut self, now: Instant, len: u32, fin: bool) {
         if self.snd.flight() == 0 {
             // The persist timer ran, if any did.
             self.timers.rtx = Instant::NEVER;
@@ -254,7 +267,6 @@ impl Tcb {
             self.snd.fin = Fin::Sent;
         }
         self.sent(now, self.snd.nxt);
-        segment
     }
 
     /// MUST-35 and MUST-36: output waits for the window, and nothing is outstanding that would

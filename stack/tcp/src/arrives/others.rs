@@ -239,7 +239,7 @@ impl Tcb {
             State::FinWait1 => {
                 self.state = State::FinWait2;
                 if self.settings.deaf {
-                    self.timers.state = now + self.settings.fin_wait2_timeout.duration();
+                    self.timers.state = self.settings.fin_wait2_timeout.after(now);
                 }
             }
             State::Closing => self.enter_time_wait(now),

@@ -76,7 +76,7 @@ impl Tcb {
         if rcv.nxt.since(rcv.acked) > u32::from(rcv.full_size) {
             self.pending.ack = true;
         } else if self.timers.ack == Instant::NEVER {
-            self.timers.ack = now + self.settings.ack_delay.duration();
+            self.timers.ack = self.settings.ack_delay.after(now);
         }
     }
 
