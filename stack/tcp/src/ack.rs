@@ -5,7 +5,7 @@ use crate::recovery::Phase;
 use crate::segment::Segment;
 use crate::tcb::{Fin, Probe, Tcb, millis};
 use crate::time::Instant;
-use crate::verdict::{Drop, Verdict};
+use crate::verdict::{Dropped, Verdict};
 use core::time::Duration;
 
 /// RFC 5961 §7: challenge ACKs of one connection in one second.
@@ -40,7 +40,7 @@ impl Tcb {
         let una = self.snd.una;
         // RFC 5961 §5.2: SND.UNA - MAX.SND.WND =< SEG.ACK =< SND.NXT.
         if segment.ack.gt(self.snd.max()) || segment.ack.lt(una - self.snd.max_wnd) {
-            verdict.dropped = Some(Drop::BadAck);
+            verdict.dropped = Some(Dropped::BadAck);
             self.challenge(now, verdict);
             return false;
         }

@@ -9,7 +9,7 @@ pub struct KeepAlive {
     /// How long nothing must have arrived before the first probe. MUST-28: two hours or more,
     /// unless someone asks for less.
     pub idle: Duration,
-    /// From one unanswered probe to the next.
+    /// From one unanswered probe to the next. MUST-27: this and `idle` can be set.
     pub interval: Duration,
     /// Unanswered probes after which the connection is given up. MUST-29: more than one.
     pub probes: u8,
@@ -102,7 +102,8 @@ impl Config {
         }
     }
 
-    /// The MSS to announce (MUST-67): what fits behind an IPv4 and a TCP header without options.
+    /// The MSS to announce, always (MUST-14, MUST-67, SHLD-5): what fits behind an IPv4 and a TCP
+    /// header without options.
     #[must_use]
     pub fn mss(&self) -> u16 {
         self.mtu.saturating_sub(HEADERS_LEN).max(MSS_MIN)

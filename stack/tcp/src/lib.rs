@@ -35,4 +35,4 @@ pub use seq::{Block, Seq};
 pub use syn_cache::{HalfOpen, HalfOpenVerdict};
 pub use tcb::{Rcv, SendBuffer, Snd, State, Tcb};
 pub use time::Instant;
-pub use verdict::{Closed, Drop, Piece, Span, Store, Verdict};
+pub use verdict::{Closed, Dropped, Piece, Span, Store, Verdict};

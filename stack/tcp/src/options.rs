@@ -47,11 +47,12 @@ pub struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    /// Reads the option bytes of a header.
+    /// Reads the option bytes of a header, of whatever segment (MUST-4, MUST-5), on words or not
+    /// (MUST-64).
     ///
-    /// MUST-6: what is unknown is skipped by its length. MUST-7: an option whose length is
-    /// impossible ends the reading, and those before it count. Each turn of the loop consumes at
-    /// least one byte, of at most 40.
+    /// MUST-6 and MUST-68: what is unknown is skipped by its length. MUST-7: an option whose
+    /// length is impossible ends the reading, and those before it count. Each turn of the loop
+    /// consumes at least one byte, of at most 40.
     #[must_use]
     pub fn parse(mut bytes: &'a [u8]) -> Self {
         let mut options = Self::default();

@@ -1,4 +1,4 @@
-//! The retransmission time-out (RFC 6298), with Karn's algorithm.
+//! The retransmission time-out (RFC 6298), with Karn's algorithm (MUST-18).
 
 use crate::seq::Seq;
 use crate::time::Instant;

@@ -516,6 +516,7 @@ impl Tcb {
         self.pending = Pending::default();
     }
 
+    /// MUST-13: whoever closes first lingers.
     pub(crate) fn enter_time_wait(&mut self, now: Instant) {
         self.state = State::TimeWait;
         self.timers.rtx = Instant::NEVER;

@@ -212,7 +212,8 @@ impl Tcb {
         limit.saturating_sub(self.pipe())
     }
 
-    /// Data that have not been sent, and the FIN behind them.
+    /// Data that have not been sent, and the FIN behind them. All data count as pushed (MUST-60),
+    /// and go in segments as large as may be (SHLD-28).
     fn poll_new(&mut self, now: Instant, backlog: u32) -> Option<SegmentOut> {
         let flight = self.snd.flight();
         let unsent = backlog.saturating_sub(flight);

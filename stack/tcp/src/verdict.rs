@@ -50,7 +50,7 @@ pub struct Span {
 
 /// Why a segment, or part of it, was dropped. Each is a name for a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Drop {
+pub enum Dropped {
     /// The connection is closed, or TIME-WAIT has no use for the segment.
     NoConnection,
     /// Outside of the receive window (RFC 9293 §3.10.7.4, first).
@@ -117,5 +117,5 @@ pub struct Verdict {
     /// What is to be sent at once.
     pub answer: Option<SegmentOut>,
     /// Why the segment, or a part of it, was dropped.
-    pub dropped: Option<Drop>,
+    pub dropped: Option<Dropped>,
 }

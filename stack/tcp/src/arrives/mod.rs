@@ -13,7 +13,7 @@ pub use time_wait::{TimeWait, TimeWaitVerdict};
 use crate::segment::{Flags, Segment};
 use crate::tcb::{State, Tcb};
 use crate::time::Instant;
-use crate::verdict::{Drop, Span, Verdict};
+use crate::verdict::{Dropped, Span, Verdict};
 
 impl Tcb {
     /// A segment of this connection arrives.
@@ -31,7 +31,7 @@ impl Tcb {
         match self.state {
             State::Closed => {
                 verdict.answer = closed(segment);
-                verdict.dropped = Some(Drop::NoConnection);
+                verdict.dropped = Some(Dropped::NoConnection);
             }
             State::SynSent => self.syn_sent_arrives(now, segment, &mut verdict),
             State::TimeWait => self.time_wait_arrives(now, segment, &mut verdict),

@@ -5,7 +5,7 @@ use crate::segment::{Flags, Segment};
 use crate::seq::Block;
 use crate::tcb::{Fin, State, Tcb};
 use crate::time::Instant;
-use crate::verdict::{Closed, Drop, Verdict};
+use crate::verdict::{Closed, Dropped, Verdict};
 use core::time::Duration;
 
 /// RFC 7323 §5.5: after 24 days without a segment a timestamp may have wrapped, and says nothing.
@@ -37,8 +37,8 @@ impl Tcb {
             return;
         }
         self.liveness.heard = now;
-        // Sixth, check the URG bit: "RCV.UP <- max(RCV.UP,SEG.UP)". MUST-62: the pointer is to the
-        // byte behind the urgent ones.
+        // Sixth, check the URG bit (MUST-30, MUST-31): "RCV.UP <- max(RCV.UP,SEG.UP)".
+        // MUST-62: the pointer is to the byte behind the urgent ones.
         if segment.flags.contains(Flags::URG) && self.may_receive() {
             let up = segment.seq + u32::from(segment.up);
             if up.gt(self.rcv.nxt) {
@@ -63,7 +63,7 @@ impl Tcb {
         }
         if let Err(dropped) = self.check_timestamps(now, segment) {
             verdict.dropped = Some(dropped);
-            if dropped == Drop::Paws {
+            if dropped == Dropped::Paws {
                 self.answer_unacceptable(now, segment, verdict);
             }
             return false;
@@ -80,22 +80,22 @@ impl Tcb {
             // time-out longer still.
             self.take_timestamp(now, segment);
         }
-        verdict.dropped = Some(Drop::OutOfWindow);
+        verdict.dropped = Some(Dropped::OutOfWindow);
         self.answer_unacceptable(now, segment, verdict);
         false
     }
 
-    fn check_timestamps(&self, now: Instant, segment: &Segment<'_>) -> Result<(), Drop> {
+    fn check_timestamps(&self, now: Instant, segment: &Segment<'_>) -> Result<(), Dropped> {
         if !self.clock.on {
             return Ok(());
         }
         let Some(Timestamps { val, .. }) = segment.options.timestamps else {
             // RFC 7323 §3.2: "SHOULD silently drop".
-            return Err(Drop::NoTimestamp);
+            return Err(Dropped::NoTimestamp);
         };
         let is_old = val.wrapping_sub(self.clock.recent).cast_signed() < 0;
         let is_valid = now - self.clock.recent_at < TS_RECENT_LIFETIME;
-        if is_old && is_valid { Err(Drop::Paws) } else { Ok(()) }
+        if is_old && is_valid { Err(Dropped::Paws) } else { Ok(()) }
     }
 
     /// RFC 7323 §5.3, R3, of an acceptable segment: "SEG.TSval >= TS.Recent and SEG.SEQ <=
@@ -158,7 +158,7 @@ impl Tcb {
             });
             return false;
         }
-        verdict.dropped = Some(Drop::Reset);
+        verdict.dropped = Some(Dropped::Reset);
         if segment.seq.gt(self.rcv.nxt) && segment.seq.le(edge) {
             self.challenge(now, verdict);
         }
@@ -170,7 +170,7 @@ impl Tcb {
         if !segment.syn() {
             return true;
         }
-        verdict.dropped = Some(Drop::Syn);
+        verdict.dropped = Some(Dropped::Syn);
         self.challenge(now, verdict);
         false
     }
@@ -179,7 +179,7 @@ impl Tcb {
     fn check_ack(&mut self, now: Instant, segment: &Segment<'_>, verdict: &mut Verdict) -> bool {
         // "If the ACK bit is off, drop the segment and return."
         if !segment.has_ack() {
-            verdict.dropped = Some(Drop::NoAck);
+            verdict.dropped = Some(Dropped::NoAck);
             return false;
         }
         if self.state == State::SynReceived {
@@ -203,7 +203,7 @@ impl Tcb {
     ) -> bool {
         if segment.ack.le(self.snd.una) || segment.ack.gt(self.snd.nxt) {
             verdict.answer = segment.reset();
-            verdict.dropped = Some(Drop::BadAck);
+            verdict.dropped = Some(Dropped::BadAck);
             return false;
         }
         self.handshake_acked(now, segment);

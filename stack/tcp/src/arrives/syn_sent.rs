@@ -4,7 +4,7 @@ use crate::config::{HEADERS_LEN, MSS_DEFAULT, MSS_MIN};
 use crate::segment::Segment;
 use crate::tcb::{State, Tcb};
 use crate::time::Instant;
-use crate::verdict::{Closed, Drop, Verdict};
+use crate::verdict::{Closed, Dropped, Verdict};
 
 impl Tcb {
     pub(super) fn syn_sent_arrives(
@@ -17,7 +17,7 @@ impl Tcb {
         // First, check the ACK bit: "If SEG.ACK =< ISS or SEG.ACK > SND.NXT, send a reset".
         if segment.has_ack() && !acks_syn {
             verdict.answer = segment.reset();
-            verdict.dropped = Some(Drop::BadAck);
+            verdict.dropped = Some(Dropped::BadAck);
             return;
         }
         // Second, check the RST bit. RFC 5961 §3: only one that acknowledges our SYN is believed.
@@ -25,20 +25,20 @@ impl Tcb {
             if segment.has_ack() {
                 self.enter_closed(Closed::Refused);
             } else {
-                verdict.dropped = Some(Drop::Reset);
+                verdict.dropped = Some(Dropped::Reset);
             }
             return;
         }
         // Third, check the security: there is none. Fourth, check the SYN bit. Fifth, "if neither
         // of the SYN or RST bits is set, then drop the segment and return."
         if !segment.syn() || segment.fin() {
-            verdict.dropped = Some(Drop::Syn);
+            verdict.dropped = Some(Dropped::Syn);
             return;
         }
         self.take_syn(now, segment);
         if segment.payload_len > 0 {
             // It may be queued; unacknowledged, it will be sent again.
-            verdict.dropped = Some(Drop::Unwanted);
+            verdict.dropped = Some(Dropped::Unwanted);
         }
         if segment.has_ack() {
             self.handshake_acked(now, segment);

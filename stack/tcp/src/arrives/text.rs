@@ -4,7 +4,7 @@ use crate::segment::Segment;
 use crate::seq::{Block, Seq};
 use crate::tcb::{State, Tcb};
 use crate::time::Instant;
-use crate::verdict::{Closed, Drop, Span, Store, Verdict};
+use crate::verdict::{Closed, Dropped, Span, Store, Verdict};
 
 impl Tcb {
     pub(super) fn text_arrives(
@@ -16,14 +16,14 @@ impl Tcb {
         if !self.may_receive() {
             // "This should not occur since a FIN has been received from the remote side."
             if segment.payload_len > 0 {
-                verdict.dropped = Some(Drop::Unwanted);
+                verdict.dropped = Some(Dropped::Unwanted);
             }
             return;
         }
         let end = segment.seq + u32::from(segment.payload_len);
         if self.settings.deaf && segment.payload_len > 0 && end.gt(self.rcv.nxt) {
             // SHLD-3: nobody will read it, and the peer is told so.
-            verdict.dropped = Some(Drop::Unwanted);
+            verdict.dropped = Some(Dropped::Unwanted);
             verdict.answer = Some(self.reset_segment());
             self.enter_closed(Closed::Aborted);
             return;
@@ -85,7 +85,7 @@ impl Tcb {
         let nxt = self.rcv.nxt;
         let in_order = text.start == nxt;
         if !in_order && !self.rcv.held.has_room(text) {
-            verdict.dropped = Some(Drop::TooManyHoles);
+            verdict.dropped = Some(Dropped::TooManyHoles);
             return;
         }
         let mut store = Store::default();

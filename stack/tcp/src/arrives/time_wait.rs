@@ -5,7 +5,7 @@ use crate::segment::{Flags, Segment, SegmentOut};
 use crate::seq::Seq;
 use crate::tcb::{Clock, State, Tcb};
 use crate::time::Instant;
-use crate::verdict::{Drop, Verdict};
+use crate::verdict::{Dropped, Verdict};
 
 /// What is left of a connection in TIME-WAIT, small enough to keep many.
 #[derive(Clone, Copy, Debug)]
@@ -57,8 +57,8 @@ impl TimeWait {
         TimeWaitVerdict::Answer(self.answer(now))
     }
 
-    /// RFC 6191 §2: by its timestamp if both incarnations have one, else by its number, a SYN is
-    /// newer than all that the old connection has seen.
+    /// SHLD-4, RFC 6191 §2: by its timestamp if both incarnations have one, else by its number,
+    /// a SYN is newer than all that the old connection has seen.
     fn is_newer(&self, syn: &Segment<'_>) -> bool {
         let is_above = syn.seq.ge(self.rcv_nxt);
         match syn.options.timestamps {
@@ -112,9 +112,9 @@ impl Tcb {
     ) {
         let Some(entry) = self.time_wait() else { return };
         match entry.segment_arrives(now, segment) {
-            TimeWaitVerdict::Ignore => verdict.dropped = Some(Drop::NoConnection),
+            TimeWaitVerdict::Ignore => verdict.dropped = Some(Dropped::NoConnection),
             TimeWaitVerdict::Answer(_) => {
-                verdict.dropped = Some(Drop::NoConnection);
+                verdict.dropped = Some(Dropped::NoConnection);
                 self.challenge(now, verdict);
             }
             TimeWaitVerdict::Restart(answer) => {

@@ -1,4 +1,4 @@
-//! Congestion control: how much may be in the network (RFC 5681, RFC 9438).
+//! Congestion control: how much may be in the network (MUST-19; RFC 5681, RFC 9438).
 
 mod cubic;
 mod reno;

@@ -1,7 +1,7 @@
 //! CLOSE (RFC 9293 §3.10.4), of our direction or of both.
 
 use crate::scene::{Scene, Segment, data, ms, plain, secs, seg, syn};
-use tcp::{Closed, Config, Drop, State};
+use tcp::{Closed, Config, Dropped, State};
 
 #[test]
 fn in_each_state() {
@@ -115,7 +115,7 @@ fn after_closing_both_ways_input_is_refused() {
     scene.hears(&seg("A", 1, 2));
     scene.is(State::FinWait2);
     let verdict = scene.hears(&data(1, 2, 10));
-    assert_eq!(verdict.dropped, Some(Drop::Unwanted));
+    assert_eq!(verdict.dropped, Some(Dropped::Unwanted));
     scene.says("RA", 2, 1);
     assert_eq!(scene.tcb.closed(), Some(Closed::Aborted));
 }

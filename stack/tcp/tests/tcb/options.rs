@@ -3,7 +3,7 @@
 use crate::scene::{IRS, ISS, Scene, Segment, data, ms, secs, seg, timestamps};
 use proptest::prelude::*;
 use tcp::{
-    Block, Drop, Flags, HEADER_MAX, Malformed, Options, OptionsOut, SegmentOut, Seq, State,
+    Block, Dropped, Flags, HEADER_MAX, Malformed, Options, OptionsOut, SegmentOut, Seq, State,
     Timestamps,
 };
 
@@ -214,7 +214,7 @@ fn an_older_timestamp_is_dropped_and_answered() {
     scene.hears(&Segment { options: timestamps(600, 0), ..data(1, 1, 10) });
     let old = Segment { options: timestamps(599, 0), ..data(11, 1, 10) };
     let verdict = scene.hears(&old);
-    assert_eq!((verdict.dropped, verdict.deliver.len), (Some(Drop::Paws), 0));
+    assert_eq!((verdict.dropped, verdict.deliver.len), (Some(Dropped::Paws), 0));
     let said = scene.says("A", 1, 11);
     assert_eq!(said.options.timestamps.map(|clock| clock.ecr), Some(600));
     // After 24 days it says nothing any more.
@@ -228,13 +228,13 @@ fn the_timestamp_clock_wraps() {
     let mut scene = Scene::with_timestamps(u32::MAX - 1);
     scene.hears(&Segment { options: timestamps(3, 0), ..data(1, 1, 10) });
     let verdict = scene.hears(&Segment { options: timestamps(u32::MAX, 0), ..data(11, 1, 10) });
-    assert_eq!(verdict.dropped, Some(Drop::Paws));
+    assert_eq!(verdict.dropped, Some(Dropped::Paws));
 }
 
 #[test]
 fn without_a_timestamp_only_a_reset_counts() {
     let mut scene = Scene::with_timestamps(500);
-    assert_eq!(scene.hears(&data(1, 1, 10)).dropped, Some(Drop::NoTimestamp));
+    assert_eq!(scene.hears(&data(1, 1, 10)).dropped, Some(Dropped::NoTimestamp));
     scene.is_silent();
     // A reset with an old one counts too.
     scene.hears(&Segment { options: timestamps(1, 0), ..seg("R", 1, 0) });

@@ -1,7 +1,7 @@
 //! An acknowledgement arrives (RFC 9293 §3.10.7.4, fifth; RFC 5961 §5).
 
 use crate::scene::{IRS, ISS, Scene, Segment, data, flags, seg, syn};
-use tcp::{Config, Drop, State};
+use tcp::{Config, Dropped, State};
 
 #[test]
 fn in_syn_received_it_opens_whatever_comes_with_it() {
@@ -18,7 +18,7 @@ fn in_syn_received_of_what_was_not_sent_it_is_reset() {
     for ack in [0, 2, 1 << 30] {
         let mut scene = Scene::syn_received();
         let verdict = scene.hears(&seg("A", 1, ack));
-        assert_eq!(verdict.dropped, Some(Drop::BadAck));
+        assert_eq!(verdict.dropped, Some(Dropped::BadAck));
         scene.says("R", ack, 0);
         scene.is(State::SynReceived);
     }
@@ -33,7 +33,7 @@ fn in_syn_sent_of_what_was_not_sent_it_is_reset() {
     }
     // One that acknowledges the SYN without a SYN of its own is dropped.
     let verdict = scene.hears(&seg("A", 5, 1));
-    assert_eq!(verdict.dropped, Some(Drop::Syn));
+    assert_eq!(verdict.dropped, Some(Dropped::Syn));
     scene.is_silent();
     scene.is(State::SynSent);
 }
@@ -59,7 +59,10 @@ fn of_what_was_never_sent_it_is_dropped_and_answered() {
     scene.takes_all();
     let cwnd = scene.tcb.cwnd_bytes();
     let verdict = scene.hears(&data(1, 502, 10));
-    assert_eq!((verdict.dropped, verdict.acked, verdict.deliver.len), (Some(Drop::BadAck), 0, 0));
+    assert_eq!(
+        (verdict.dropped, verdict.acked, verdict.deliver.len),
+        (Some(Dropped::BadAck), 0, 0)
+    );
     scene.says("A", 501, 1);
     assert_eq!(scene.tcb.cwnd_bytes(), cwnd);
     assert_eq!(scene.output.0, 500);
@@ -73,7 +76,7 @@ fn older_than_the_largest_window_it_is_dropped_and_answered() {
     assert_eq!(scene.hears(&old).deliver.len, 10);
     scene.is_silent();
     let verdict = scene.hears(&Segment { seq: IRS + 11, ack: old.ack - 1, ..old });
-    assert_eq!((verdict.dropped, verdict.deliver.len), (Some(Drop::BadAck), 0));
+    assert_eq!((verdict.dropped, verdict.deliver.len), (Some(Dropped::BadAck), 0));
     scene.says("A", 1, 11);
 }
 
@@ -83,7 +86,7 @@ fn a_segment_without_one_is_dropped() {
         let (mut scene, seq, _) = Scene::in_state(state);
         for letters in ["", "F", "P", "U", "FPU"] {
             let verdict = scene.hears(&Segment { payload_len: 4, ..seg(letters, seq, 0) });
-            assert_eq!(verdict.dropped, Some(Drop::NoAck), "{letters}");
+            assert_eq!(verdict.dropped, Some(Dropped::NoAck), "{letters}");
             assert_eq!(verdict.deliver.len, 0);
             scene.is_silent();
             scene.is(state);

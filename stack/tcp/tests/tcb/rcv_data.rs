@@ -1,7 +1,7 @@
 //! Data arrive (RFC 9293 §3.10.7.4, seventh; RFC 2018; RFC 2883; RFC 5681 §4.2).
 
 use crate::scene::{MSS, Scene, Segment, data, ms, reported, seg};
-use tcp::{Drop, Piece, Span, State};
+use tcp::{Dropped, Piece, Span, State};
 
 #[test]
 fn in_order_they_are_delivered_from_where_they_lie() {
@@ -19,7 +19,7 @@ fn behind_the_peers_fin_they_are_dropped() {
     for state in [State::CloseWait, State::Closing, State::LastAck] {
         let (mut scene, seq, _) = Scene::in_state(state);
         let verdict = scene.hears(&data(seq, 1, 300));
-        assert_eq!(verdict.dropped, Some(Drop::Unwanted));
+        assert_eq!(verdict.dropped, Some(Dropped::Unwanted));
         assert_eq!((verdict.deliver.len, verdict.store.as_slice().len()), (0, 0));
     }
 }
@@ -107,7 +107,7 @@ fn what_has_arrived_is_not_taken_again() {
     let mut scene = Scene::established();
     scene.hears(&data(1, 1, MSS));
     let verdict = scene.hears(&data(1, 1, MSS));
-    assert_eq!(verdict.dropped, Some(Drop::OutOfWindow));
+    assert_eq!(verdict.dropped, Some(Dropped::OutOfWindow));
     scene.says("A", 1, 1001);
     let verdict = scene.hears(&data(501, 1, MSS));
     assert_eq!(verdict.deliver, Span { from: 500, len: 500 });
@@ -141,7 +141,7 @@ fn beyond_the_window_they_are_cut_off() {
     assert_eq!(verdict.store.as_slice(), [Piece { offset: wnd - 10, from: 0, len: 10 }]);
     scene.takes_all();
     let verdict = scene.hears(&data(1 + wnd, 1, 100));
-    assert_eq!(verdict.dropped, Some(Drop::OutOfWindow));
+    assert_eq!(verdict.dropped, Some(Dropped::OutOfWindow));
     scene.says("A", 1, 1);
 }
 
@@ -150,7 +150,7 @@ fn holes_are_bounded_but_the_next_byte_is_always_taken() {
     let mut scene = Scene::established();
     let refused = (1..1000)
         .filter(|number| {
-            scene.hears(&data(1 + number * 20, 1, 1)).dropped == Some(Drop::TooManyHoles)
+            scene.hears(&data(1 + number * 20, 1, 1)).dropped == Some(Dropped::TooManyHoles)
         })
         .count();
     assert_eq!(refused, 999 - tcp::HELD_MAX);

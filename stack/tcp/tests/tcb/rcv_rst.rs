@@ -1,7 +1,7 @@
 //! A reset arrives (RFC 9293 §3.10.7.4, second; RFC 5961 §3).
 
 use crate::scene::{MSS, Scene, Segment, plain, seg, syn};
-use tcp::{Closed, Config, Drop, State};
+use tcp::{Closed, Config, Dropped, State};
 
 const SYNCHRONISED: [State; 6] = [
     State::Established,
@@ -50,7 +50,7 @@ fn elsewhere_in_the_window_it_is_challenged_and_outside_dropped() {
             let (mut scene, _, _) = Scene::in_state(state);
             let verdict = scene.hears(&seg("R", offset, 0));
             scene.is(state);
-            assert_eq!(verdict.dropped, Some(Drop::Reset));
+            assert_eq!(verdict.dropped, Some(Dropped::Reset));
             if is_challenged {
                 scene.says("A", ack, seq);
             }
@@ -111,10 +111,10 @@ fn in_syn_received_by_an_active_open_it_refuses() {
 fn in_syn_sent_it_counts_if_it_acknowledges_the_syn() {
     let mut scene = Scene::syn_sent(&Config::new(64_000, 1500));
     let verdict = scene.hears(&seg("R", 0, 0));
-    assert_eq!(verdict.dropped, Some(Drop::Reset));
+    assert_eq!(verdict.dropped, Some(Dropped::Reset));
     scene.is(State::SynSent);
     let verdict = scene.hears(&seg("RA", 0, 2));
-    assert_eq!(verdict.dropped, Some(Drop::BadAck));
+    assert_eq!(verdict.dropped, Some(Dropped::BadAck));
     scene.is(State::SynSent);
     scene.is_silent();
     scene.hears(&seg("RA", 0, 1));

@@ -1,7 +1,7 @@
 //! A SYN arrives (RFC 9293 §3.10.7; RFC 5961 §4; RFC 6191).
 
 use crate::scene::{IRS, ISS, Scene, Segment, flags, plain, secs, seg, syn, timestamps};
-use tcp::{Config, Drop, HalfOpen, Instant, Listen, Options, State, TimeWaitVerdict};
+use tcp::{Config, Dropped, HalfOpen, Instant, Listen, Options, State, TimeWaitVerdict};
 
 #[test]
 fn in_every_synchronised_state_it_is_challenged_wherever_it_is() {
@@ -19,7 +19,7 @@ fn in_every_synchronised_state_it_is_challenged_wherever_it_is() {
             for letters in ["S", "SA", "SF"] {
                 let (mut scene, _, _) = Scene::in_state(state);
                 let verdict = scene.hears(&seg(letters, offset, ack));
-                assert_eq!(verdict.dropped, Some(Drop::Syn));
+                assert_eq!(verdict.dropped, Some(Dropped::Syn));
                 scene.says("A", ack, seq);
                 scene.is_silent();
                 scene.is(state);
@@ -86,7 +86,7 @@ fn with_a_fin_or_a_reset_it_opens_nothing() {
     assert_eq!(tcp::listen(&seg("SR", 0, 0)), Listen::Ignore);
     let mut scene = Scene::syn_sent(&plain());
     let verdict = scene.hears(&Segment { ack: ISS + 1, ..seg("SAF", 0, 1) });
-    assert_eq!(verdict.dropped, Some(Drop::Syn));
+    assert_eq!(verdict.dropped, Some(Dropped::Syn));
     scene.is(State::SynSent);
 }
 
