@@ -5,6 +5,7 @@ mod close;
 mod congestion;
 mod cookie;
 mod handshake;
+mod hostile;
 mod icmp;
 mod options;
 mod rcv_ack;
