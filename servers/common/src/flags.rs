@@ -139,7 +139,8 @@ pub struct LimitFlags {
         value_parser = head_bytes
     )]
     pub max_chunk_overhead: usize,
-    /// Output waiting for a client beyond which its requests are no longer read, in bytes
+    /// Output waiting for a client beyond which its requests are no longer read, in bytes; bounds
+    /// the pipelined requests in flight, each of which is answered as it is read
     #[arg(
         long,
         value_name = "BYTES",
