@@ -4,7 +4,7 @@
 //! error, or is in flight ([`Counts::balance`]). A response that is late or has a bad status is
 //! completed all the same, and counted beside.
 //!
-//! A connection that may send goes through one place, [`Worker::next`], whatever made it free: a
+//! A connection that may send goes through one place, `Worker::next`, whatever made it free: a
 //! closed loop sends at once, or after the rest that the source wishes for; an open loop sends if a
 //! request is waiting, else the connection joins the free ones, of which the loop takes the one
 //! that has been free for longest when the next request is due.

@@ -12,10 +12,7 @@ const UNSAFE: [(&str, &[&str]); 6] = [
     ("server-epoll", &["src/sys.rs", "src/allocations.rs"]),
     ("server-uring", &["src/sys.rs", "src/ring/"]),
     ("queue-xdp", &["src/sys/", "src/umem.rs", "src/ring/mapped.rs"]),
-    (
-        "loadgen",
-        &["src/sys.rs", "src/script/sys.rs", "src/transport/sys.rs", "src/latency/sys.rs"],
-    ),
+    ("loadgen", &["src/sys.rs", "src/script/sys.rs", "src/transport/sys.rs", "src/latency/sys.rs"]),
 ];
 
 /// Packages that never ask the time, do I/O or spawn: time is an argument, randomness a seed.
