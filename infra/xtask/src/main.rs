@@ -43,8 +43,7 @@ enum Chore {
         #[arg(value_name = "FILTER")]
         filter: Option<String>,
     },
-    /// Fuzz server-http, guided by coverage: [TARGET] [--runs N] [--seconds S] [--seed SEED]
-    /// [--replay FILE]; more with --help
+    /// Fuzz server-http, guided by coverage; what it takes, `cargo xtask fuzz --help` says
     #[command(disable_help_flag = true)]
     Fuzz {
         /// Passed on to the program that fuzzes
