@@ -4,7 +4,7 @@ use crate::options::Options;
 use crate::outcome::Outcome;
 use crate::plan::{HungRule, Schedule, Window};
 use crate::samples::Samples;
-use crate::transport::{Endpoint, strerror};
+use crate::transport::{Endpoint, reason};
 use record::{ErrnoCount, HistogramError, Latency, LoadClient, LoadErrors, LoadReport, LoadSetup};
 
 /// Percentiles with their keys.
@@ -68,7 +68,7 @@ pub fn report(
             .map(|((failure, errno), count)| ErrnoCount {
                 during: failure.to_string(),
                 errno: *errno,
-                text: strerror(*errno),
+                text: reason(*errno),
                 count: *count,
             })
             .collect(),

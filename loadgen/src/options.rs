@@ -215,7 +215,8 @@ pub fn usage_text(usage: Usage) -> String {
     let end = [
         "",
         "  loadgen sweep and loadgen search run several loads: see their --help.",
-        "  URLs: http://HOST:PORT/PATH or http+unix://%2Frun%2Fserver.sock/PATH",
+        "  URLs: http://HOST:PORT/PATH, https:// (certificates are not verified), or",
+        "        http+unix://%2Frun%2Fserver.sock/PATH",
         "  Defaults: 10 connections, 2 threads, 10s, timeout 2s.",
     ];
     let mut lines: Vec<String> = Vec::new();
@@ -421,12 +422,9 @@ impl Draft {
         };
         let url = Url::parse(&url_text).map_err(|error| match error {
             UrlError::Invalid => refuse(format!("invalid URL: {url_text}")),
-            UrlError::Https => {
-                refuse_own(program, "https:// needs TLS, which this version lacks: use http://")
-            }
             UrlError::Scheme => refuse_own(
                 program,
-                &format!("{url_text}: the scheme must be http:// or http+unix://"),
+                &format!("{url_text}: the scheme must be http://, https:// or http+unix://"),
             ),
         })?;
         if self.connections < self.threads {

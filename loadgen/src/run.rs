@@ -10,13 +10,16 @@ use crate::output::live::{Live, Run};
 use crate::plan::{Schedule, Share, TransportKind, Window};
 use crate::script::{self, Prepared, Session};
 use crate::source::{Fixed, Source, SourceError};
+use crate::tls::{self, Client};
 use crate::transport::epoll::{EVENTS_CLOSED, EVENTS_OPEN, EpollTransport};
 use crate::transport::sys::{self, Interrupt};
-use crate::transport::{Endpoint, strerror};
-use crate::url::Url;
+use crate::transport::tls::TlsTransport;
+use crate::transport::{Endpoint, reason, strerror};
+use crate::url::{Scheme, Url};
 use crate::worker::{self, LoadError, Worker};
 use crate::{report, request, validity};
 use record::LoadClient;
+use socket2::{Socket, Type};
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -103,6 +106,9 @@ pub fn run(options: &Options, out: &mut impl Write) -> Result<Option<String>, Ru
     let Prepared { session, sources, endpoints, warnings } =
         script::prepare(&options, &file, &named)?;
     warnings.iter().try_for_each(|warning| writeln!(io::stderr(), "{warning}"))?;
+    if named.is_empty() {
+        shake_hands(&options.url, &distinct(&endpoints))?;
+    }
     options.plan.wrk_figures = session.has_done()?;
     load_and_report(&options, &endpoints, sources, Some(&session), json_file, out)
 }
@@ -131,6 +137,7 @@ fn load_and_report<S: Source + Send + 'static>(
     let (measured, _) = measure(options, endpoints, sources, taps)?;
     flush()?;
     let Measured { window, outcome, client, .. } = measured;
+    tell_of_tls(&outcome)?;
     let figures = Figures::of(&outcome);
     let written = live.finish(&figures);
     out.write_all(report::results(&outcome, options).as_bytes())?;
@@ -163,6 +170,16 @@ fn load_and_report<S: Source + Send + 'static>(
     }
     let lines: Vec<String> = limit.into_iter().chain(violations).collect();
     Err(RunError { message: lines.join("\n"), exit_code: EXIT_FAIL_IF })
+}
+
+/// Says on standard error why connections failed that TLS ended: wrk's text has their number only.
+fn tell_of_tls(outcome: &Outcome) -> io::Result<()> {
+    let of_tls = outcome.errnos.iter().filter(|((_, number), _)| *number < 0);
+    for ((failure, number), count) in of_tls {
+        let why = reason(*number);
+        writeln!(io::stderr(), "{count} connections failed to {failure}: {why}")?;
+    }
+    Ok(())
 }
 
 /// Starts what accompanies a run whose measurement begins in so long.
@@ -299,11 +316,18 @@ fn start<S: Source + Send + 'static>(
             EpollTransport::new(&endpoints, plan.connections, events)?
         }
     };
+    let tls = tls_client(&options.url)?;
     let stop = Arc::clone(stop);
     let body = move || {
         cpu.map_or(Ok(()), sys::pin_to_cpu).map_err(LoadError::Transport)?;
         sys::ring_on_time().map_err(LoadError::Transport)?;
-        worker::run(&mut transport, worker, window, &stop)
+        match tls {
+            None => worker::run(&mut transport, worker, window, &stop),
+            Some(client) => {
+                let mut transport = TlsTransport::new(transport, client, plan.connections);
+                worker::run(&mut transport, worker, window, &stop)
+            }
+        }
     };
     let name = format!("load-{}", share.index);
     thread::Builder::new().name(name).spawn(body).map_err(|error| RunError {
@@ -317,9 +341,10 @@ fn is_named(options: &Options) -> bool {
     options.url.socket.is_some() || !options.connect.is_empty()
 }
 
-/// Opens one connection to where the load will go, so that a wrong address ends the run before it
-/// starts. Of the addresses of a host the first that can be reached is the one that is loaded, as
-/// in wrk; of those that are named by `--connect`, all must be.
+/// Opens one connection to where the load will go, so that a wrong address, or a server that does
+/// not speak TLS where it should, ends the run before it starts. Of the addresses of a host the
+/// first that can be reached is the one that is loaded, as in wrk; of those that are named by
+/// `--connect`, all must be.
 ///
 /// # Errors
 /// Where the host is not known or does not answer, in wrk's words.
@@ -329,7 +354,9 @@ pub fn reach(options: &Options) -> Result<Vec<Endpoint>, String> {
         _ => options.connect.clone(),
     };
     if named.is_empty() {
-        return resolve(&options.url).map(|address| vec![Endpoint::Tcp(address)]);
+        let address = Endpoint::Tcp(resolve(&options.url)?);
+        shake_hands(&options.url, std::slice::from_ref(&address))?;
+        return Ok(vec![address]);
     }
     for endpoint in &named {
         let connected = match endpoint {
@@ -338,13 +365,68 @@ pub fn reach(options: &Options) -> Result<Vec<Endpoint>, String> {
         };
         connected.map_err(|error| format!("unable to connect to {endpoint} {}", why(&error)))?;
     }
+    shake_hands(&options.url, &named)?;
     Ok(named)
+}
+
+/// What TLS needs to know of a URL, where it is spoken.
+fn tls_client(url: &Url) -> Result<Option<Client>, String> {
+    match url.scheme {
+        Scheme::Http => Ok(None),
+        Scheme::Https => Client::new(&url.host).map(Some).map_err(|error| error.to_string()),
+    }
+}
+
+/// Goes through a handshake with each server, where the URL asks for TLS.
+fn shake_hands(url: &Url, endpoints: &[Endpoint]) -> Result<(), String> {
+    let Some(client) = tls_client(url)? else { return Ok(()) };
+    for endpoint in endpoints {
+        let shaken = open_blocking(endpoint)
+            .map_err(tls::TlsError::Connection)
+            .and_then(|mut stream| tls::probe(&client, &mut stream));
+        shaken.map_err(|error| {
+            let words = match &error {
+                tls::TlsError::Connection(error) if is_timeout(error) => {
+                    format!("SSL: no handshake within {} s", CONNECT_TIMEOUT.as_secs())
+                }
+                tls::TlsError::Connection(error) => format!("SSL: {}", why(error)),
+                other => other.to_string(),
+            };
+            format!("unable to connect to {endpoint} {words}")
+        })?;
+    }
+    Ok(())
+}
+
+fn open_blocking(endpoint: &Endpoint) -> io::Result<Socket> {
+    let address = endpoint.sock_addr()?;
+    let stream = Socket::new(address.domain(), Type::STREAM.cloexec(), None)?;
+    stream.connect_timeout(&address, CONNECT_TIMEOUT)?;
+    stream.set_read_timeout(Some(CONNECT_TIMEOUT))?;
+    stream.set_write_timeout(Some(CONNECT_TIMEOUT))?;
+    Ok(stream)
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+/// The endpoints of all threads, each once.
+fn distinct(endpoints: &[Vec<Endpoint>]) -> Vec<Endpoint> {
+    let mut all: Vec<Endpoint> = Vec::new();
+    for endpoint in endpoints.iter().flatten() {
+        if !all.contains(endpoint) {
+            all.push(endpoint.clone());
+        }
+    }
+    all
 }
 
 /// Looks the host up.
 fn resolve(url: &Url) -> Result<SocketAddr, String> {
     let (host, service) = (url.host.as_str(), url.service());
-    let addresses = (host, url.port.unwrap_or(80)).to_socket_addrs().map_err(|error| {
+    let port = url.port.unwrap_or_else(|| url.scheme.port());
+    let addresses = (host, port).to_socket_addrs().map_err(|error| {
         let text = why(&error);
         let reason = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
         format!("unable to resolve {host}:{service} {reason}")

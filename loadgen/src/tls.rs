@@ -11,9 +11,12 @@ use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{self, CryptoProvider};
 use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{
+    AlertDescription, ClientConfig, ClientConnection, DigitallySignedStruct, Error, InvalidMessage,
+    SignatureScheme,
+};
 use std::fmt;
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::sync::Arc;
 
 /// Why a connection cannot speak TLS, or cannot go on.
@@ -25,14 +28,55 @@ pub enum TlsError {
     Protocol(Error),
     /// The library's buffers: its own limits, since nothing here does I/O.
     Buffer(io::Error),
+    /// The peer closed the connection before the handshake was done.
+    Closed,
+    /// The connection below, while [`probe`] used it.
+    Connection(io::Error),
+}
+
+/// Codes of what can go wrong beside an alert; alerts are -1 - their number (RFC 8446 §6).
+pub(crate) const CODE_NOT_TLS: i32 = -300;
+const CODE_CLOSED: i32 = -301;
+const CODE_OTHER: i32 = -302;
+
+impl TlsError {
+    /// A number that stands where an error number of the system would, by which failures are
+    /// counted; always negative. [`reason`] has the words for it.
+    #[must_use]
+    pub fn code(&self) -> i32 {
+        match self {
+            Self::Protocol(Error::AlertReceived(alert)) => -1 - i32::from(u8::from(*alert)),
+            Self::Protocol(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
+                CODE_NOT_TLS
+            }
+            Self::Closed => CODE_CLOSED,
+            Self::Name(_) | Self::Protocol(_) | Self::Buffer(_) | Self::Connection(_) => CODE_OTHER,
+        }
+    }
+}
+
+/// What a number of [`TlsError::code`] stands for.
+#[must_use]
+pub fn reason(code: i32) -> String {
+    match code {
+        CODE_NOT_TLS => "SSL: the server does not speak TLS on this port".to_owned(),
+        CODE_CLOSED => "SSL: the server closed the connection in the handshake".to_owned(),
+        _ => match u8::try_from(-1 - code) {
+            Ok(alert) => {
+                format!("SSL: the server sent the alert {:?}", AlertDescription::from(alert))
+            }
+            Err(_) => "SSL: the server broke the protocol".to_owned(),
+        },
+    }
 }
 
 impl fmt::Display for TlsError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Name(error) => write!(formatter, "no name that TLS could ask for: {error}"),
-            Self::Protocol(error) => write!(formatter, "TLS: {error}"),
-            Self::Buffer(error) => write!(formatter, "TLS: {error}"),
+            Self::Protocol(error) if self.code() == CODE_OTHER => write!(formatter, "SSL: {error}"),
+            Self::Buffer(error) | Self::Connection(error) => write!(formatter, "SSL: {error}"),
+            Self::Protocol(_) | Self::Closed => formatter.write_str(&reason(self.code())),
         }
     }
 }
@@ -176,6 +220,32 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// Most reads of [`probe`]: a handshake is over after a few flights, whatever they are split in.
+const PROBE_READS_MAX: usize = 256;
+
+/// Goes through a handshake on a connection that blocks, to see whether there is TLS at its end.
+///
+/// # Errors
+/// [`TlsError`]: what the connection says, its time-outs included, or what the peer does wrong.
+pub fn probe(client: &Client, connection: &mut (impl Read + Write)) -> Result<(), TlsError> {
+    let mut session = client.session()?;
+    let (mut plaintext, mut ciphertext) = (Vec::new(), Vec::new());
+    let mut buffer = [0; 16 * 1024];
+    session.start(&mut ciphertext)?;
+    for _ in 0..PROBE_READS_MAX {
+        connection.write_all(&ciphertext).map_err(TlsError::Connection)?;
+        if session.is_open() {
+            return Ok(());
+        }
+        ciphertext.clear();
+        match connection.read(&mut buffer).map_err(TlsError::Connection)? {
+            0 => return Err(TlsError::Closed),
+            count => session.receive(&buffer[..count], &mut plaintext, &mut ciphertext)?,
+        };
+    }
+    Err(TlsError::Closed)
 }
 
 /// Takes every certificate, as wrk does.

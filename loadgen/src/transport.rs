@@ -9,6 +9,7 @@
 pub mod epoll;
 #[expect(unsafe_code, reason = "system calls, each wrapped once")]
 pub(crate) mod sys;
+pub mod tls;
 
 use socket2::SockAddr;
 use std::net::SocketAddr;
@@ -80,6 +81,13 @@ impl fmt::Display for Failure {
     }
 }
 
+/// Why something failed, as [`Handler::failed`] is told: what the system says about a number of
+/// `errno(3)`, or TLS about one of its own, which are negative.
+#[must_use]
+pub(crate) fn reason(number: i32) -> String {
+    if number < 0 { crate::tls::reason(number) } else { strerror(number) }
+}
+
 /// What the system says about an error number, without the number that the standard library adds.
 #[must_use]
 pub(crate) fn strerror(errno: i32) -> String {
@@ -102,12 +110,18 @@ pub trait Handler {
     /// The peer closed the connection in order.
     fn closed(&mut self, now_ns: u64, slot: usize) -> Next;
 
-    /// The connection failed with a number of `errno(3)`, 0 where there is none. [`Next::Send`] and
-    /// [`Next::Wait`] are no answers to it.
+    /// The connection failed with a number of `errno(3)`, 0 where there is none, or with one of
+    /// [`TlsError::code`](crate::tls::TlsError::code). [`Next::Send`] and [`Next::Wait`] are no
+    /// answers to it.
     fn failed(&mut self, now_ns: u64, slot: usize, failure: Failure, errno: i32) -> Next;
 
     /// The request to send on a connection.
     fn request(&self, slot: usize) -> &[u8];
+
+    /// All of [`Handler::request`] is written.
+    fn sent(&mut self, _slot: usize) -> Next {
+        Next::Wait
+    }
 }
 
 /// The connections of one thread.

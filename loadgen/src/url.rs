@@ -3,12 +3,14 @@
 use std::fmt;
 use std::path::PathBuf;
 
-/// A URL of scheme `http` or `http+unix`.
+/// A URL of scheme `http`, `https` or `http+unix`.
 ///
 /// `http+unix://%2Frun%2Fserver.sock/target` names a Unix socket where a host would stand, percent
 /// encoded, as HTTP clients of many languages write it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
+    /// What is spoken to the server.
+    pub scheme: Scheme,
     /// Host name or address, without the brackets of an IPv6 address.
     pub host: String,
     /// Port as it was written, if it was.
@@ -19,13 +21,40 @@ pub struct Url {
     pub socket: Option<PathBuf>,
 }
 
+/// What is spoken to the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// HTTP, over TCP or a Unix socket.
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+impl Scheme {
+    /// The port of a URL that names none (RFC 9110 §4.2).
+    #[must_use]
+    pub fn port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        })
+    }
+}
+
 /// Why a URL was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UrlError {
     /// It has no scheme or no host, or something in it is not allowed there.
     Invalid,
-    /// It is `https`, for which there is no transport.
-    Https,
     /// It has another scheme.
     Scheme,
 }
@@ -34,7 +63,7 @@ impl Url {
     /// Takes a URL apart.
     ///
     /// # Errors
-    /// [`UrlError`] where there is no scheme or host, or the scheme is not `http`.
+    /// [`UrlError`] where there is no scheme or host, or the scheme is another.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         if text.bytes().any(|byte| byte <= b' ' || byte == 0x7F) {
             return Err(UrlError::Invalid);
@@ -46,6 +75,7 @@ impl Url {
         if scheme.eq_ignore_ascii_case("http+unix") {
             let path = percent_decode(authority).filter(|path| path.starts_with('/'));
             return Ok(Self {
+                scheme: Scheme::Http,
                 host: "localhost".to_owned(),
                 port: None,
                 target: target.to_owned(),
@@ -55,19 +85,20 @@ impl Url {
         let host_port = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
         let (host, port) = split_port(host_port).ok_or(UrlError::Invalid)?;
         let letters = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphabetic());
-        match scheme.to_ascii_lowercase().as_str() {
-            "http" => {}
-            "https" => return Err(UrlError::Https),
+        let scheme = match scheme.to_ascii_lowercase().as_str() {
+            "http" => Scheme::Http,
+            "https" => Scheme::Https,
             _ if letters => return Err(UrlError::Scheme),
             _ => return Err(UrlError::Invalid),
-        }
-        Ok(Self { host: host.to_owned(), port, target: target.to_owned(), socket: None })
+        };
+        let (host, target) = (host.to_owned(), target.to_owned());
+        Ok(Self { scheme, host, port, target, socket: None })
     }
 
     /// The name that goes to the resolver and into error messages: the port, else the scheme.
     #[must_use]
     pub fn service(&self) -> String {
-        self.port.map_or_else(|| "http".to_owned(), |port| port.to_string())
+        self.port.map_or_else(|| self.scheme.to_string(), |port| port.to_string())
     }
 }
 
@@ -144,6 +175,8 @@ mod tests {
         check("http://user:word@example.test:1/", "example.test:1", "/", "1");
         check("http://[::1]:80/x", "[::1]:80", "/x", "80");
         check("http://[fe80::1]", "[fe80::1]", "/", "http");
+        check("https://example.test/a", "example.test", "/a", "https");
+        check("HTTPS://example.test:8443", "example.test:8443", "/", "8443");
     }
 
     #[test]
@@ -193,7 +226,6 @@ mod tests {
         ] {
             check(text, UrlError::Invalid);
         }
-        check("https://example.test/", UrlError::Https);
         check("ftp://example.test/", UrlError::Scheme);
     }
 }

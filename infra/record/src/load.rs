@@ -171,9 +171,9 @@ impl LoadErrors {
 pub struct ErrnoCount {
     /// What was being done: `connect`, `read` or `write`.
     pub during: String,
-    /// The number of `errno(3)`, 0 where there was none.
+    /// The number of `errno(3)`, 0 where there was none; negative where TLS failed.
     pub errno: i32,
-    /// What the system says about it.
+    /// What the system, or TLS, says about it.
     pub text: String,
     /// How often.
     pub count: u64,

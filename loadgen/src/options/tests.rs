@@ -165,8 +165,7 @@ fn mistakes_of_our_own_get_a_sentence() {
         let message = refusal.message.unwrap_or_default();
         assert!(message.contains(part), "{words:?}: {message}");
     };
-    check(&["https://127.0.0.1/"], "use http://");
-    check(&["ftp://127.0.0.1/"], "the scheme must be http:// or http+unix://");
+    check(&["ftp://127.0.0.1/"], "the scheme must be http://, https:// or http+unix://");
     check(&["--end-hung", "-T0", URL], "would end every request");
     check(&["-R0", URL], "at least one request per second");
     check(&["--arrival", "uniform", URL], "--arrival uniform: one of fixed, poisson");

@@ -2,7 +2,7 @@
 
 use crate::outcome::Outcome;
 use crate::samples::Samples;
-use crate::transport::strerror;
+use crate::transport::reason;
 use crate::units::format_time_us;
 use record::LoadClient;
 
@@ -50,7 +50,7 @@ pub fn check(outcome: &Outcome, client: &LoadClient) -> String {
         say(&format!("Status {status}"), count.to_string());
     }
     for ((failure, errno), count) in &outcome.errnos {
-        say(&format!("Failed to {failure}"), format!("{count} ({})", strerror(*errno)));
+        say(&format!("Failed to {failure}"), format!("{count} ({})", reason(*errno)));
     }
     lines.join("\n") + "\n"
 }

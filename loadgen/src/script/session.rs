@@ -40,7 +40,7 @@ impl Setup {
         Self {
             script: script.to_string_lossy().into_owned(),
             url_text: url_text.to_owned(),
-            scheme: "http".to_owned(),
+            scheme: url.scheme.to_string(),
             host: url.host.clone(),
             port: url.port.map(|port| port.to_string()),
             path: url.target.clone(),

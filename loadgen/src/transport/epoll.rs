@@ -156,6 +156,8 @@ impl EpollTransport {
             }
         }
         socket.written = None;
+        let next = handler.sent(slot);
+        self.apply(slot, next, handler);
     }
 
     fn serve(&mut self, event: Event, handler: &mut impl Handler) {
