@@ -261,6 +261,9 @@ impl<S: Source> Worker<S> {
     /// Starts the next batch of an open loop on a connection that is free since `free_ns`, if one
     /// is due.
     fn start_due(&mut self, now_ns: u64, free_ns: u64, slot: usize) -> Next {
+        if self.source.stopped() {
+            return Next::Wait;
+        }
         let due_ns = self.arrivals.as_mut().and_then(|arrivals| arrivals.take(now_ns));
         let Some(intended_ns) = due_ns else { return Next::Wait };
         if free_ns > intended_ns {
@@ -305,9 +308,14 @@ impl<S: Source> Worker<S> {
         }
     }
 
-    /// Makes the next batch and sends it.
+    /// Makes the next batch and sends it, unless the source has stopped: the loop ends the run
+    /// after this turn, and a script that counts its requests gets as many as it wanted.
     fn start(&mut self, now_ns: u64, intended_ns: u64, slot: usize) -> Next {
         let connection = &mut self.connections[slot];
+        if self.source.stopped() {
+            connection.phase = Phase::Free { since_ns: now_ns };
+            return Next::Wait;
+        }
         if self.source.fixed().is_none() {
             if let Err(error) = self.source.render(&mut connection.request) {
                 return self.give_up(error);

@@ -1,6 +1,7 @@
 //! Sources that are more than one request: batches, rests, scripts that listen and that stop.
 
 use super::*;
+use crate::plan::Arrival;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -12,6 +13,8 @@ struct Dynamic {
     listens: bool,
     /// Batches after which it stops.
     stops_after: usize,
+    /// Responses after which it stops.
+    stops_after_responses: usize,
     /// Batches after which it breaks.
     breaks_after: usize,
     /// What it was asked and told.
@@ -65,12 +68,19 @@ impl Source for Dynamic {
     }
 
     fn stopped(&self) -> bool {
-        self.log.borrow().rendered >= self.stops_after
+        let log = self.log.borrow();
+        log.rendered >= self.stops_after || log.responses.len() >= self.stops_after_responses
     }
 }
 
 fn source() -> Dynamic {
-    Dynamic { depth: 1, stops_after: usize::MAX, breaks_after: usize::MAX, ..Dynamic::default() }
+    Dynamic {
+        depth: 1,
+        stops_after: usize::MAX,
+        stops_after_responses: usize::MAX,
+        breaks_after: usize::MAX,
+        ..Dynamic::default()
+    }
 }
 
 /// Three responses to a batch: two together after 1 ms, and the last in two pieces.
@@ -204,6 +214,27 @@ fn a_source_that_stops_ends_its_thread() {
     let (outcome, script) = run_with(&case(), source).unwrap();
     assert_eq!((script.sent.len(), outcome.counts.requests), (5, 4));
     assert_eq!(outcome.duration_s(), 0.005);
+}
+
+#[test]
+fn a_source_that_stops_when_it_has_seen_enough_sends_nothing_more() {
+    let schedule = Schedule::Open { rate_rps: 2000, arrival: Arrival::Fixed, seed: 1 };
+    // The open loop always has a request waiting for the connection when a response comes.
+    for plan in [closed(1, 100), Plan { schedule, ..closed(1, 100) }] {
+        // A batch, not a response, may give a latency: what was never sent must not.
+        for batch_latency in [false, true] {
+            let source = Dynamic { listens: true, stops_after_responses: 5, ..source() };
+            let plan = Plan { batch_latency, spin: Spin::Never, timeout: Duration::ZERO, ..plan };
+            let (outcome, script) = run_with(&Case { plan, ..case() }, source).unwrap();
+            let Counts { sent, requests, in_flight, hung, .. } = outcome.counts;
+            assert_eq!((script.sent.len(), sent, requests), (5, 5, 5), "{}", plan.schedule);
+            assert_eq!((in_flight, hung), (0, 0), "{}", plan.schedule);
+        }
+    }
+    // A rest that ends after the source has stopped is followed by no request.
+    let source = Dynamic { listens: true, stops_after_responses: 5, delay_ms: Some(3), ..source() };
+    let (_, script) = run_with(&Case { plan: closed(2, 100), ..case() }, source).unwrap();
+    assert_eq!(script.sent.len(), 6);
 }
 
 #[test]
