@@ -141,7 +141,8 @@ pub struct ThreadUse {
     pub wall_ns: u64,
 }
 
-/// The figures that wrk gives to a script's `done()`, by its rules.
+/// What the figures that wrk gives to a script's `done()` are made of, by its rules and before its
+/// correction ([`crate::script::Recorded::correct`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WrkFigures {
     /// How often each latency was seen, in whole microseconds: one sample for a batch, from its
@@ -164,27 +165,6 @@ impl WrkFigures {
         self.timeout += other.timeout;
         self.read += other.read;
         self.write += other.write;
-    }
-
-    /// Fills in the samples that wrk supposes a connection would have seen, had it sent a request
-    /// each `expected_us`: for a latency of at least twice that, one each `expected_us` less.
-    /// wrk takes for `expected_us` the time that one connection needed for one of its requests.
-    pub fn correct(&mut self, expected_us: u64) {
-        if expected_us == 0 {
-            return;
-        }
-        let seen: Vec<(u64, u64)> = self
-            .latency_us
-            .range(expected_us.saturating_mul(2)..)
-            .map(|(value_us, count)| (*value_us, *count))
-            .collect();
-        for (value_us, count) in seen {
-            let mut filled_us = value_us - expected_us;
-            while filled_us > expected_us {
-                *self.latency_us.entry(filled_us).or_default() += count;
-                filled_us -= expected_us;
-            }
-        }
     }
 }
 
@@ -267,29 +247,5 @@ impl Outcome {
 fn merge_some(sum: &mut Option<Samples>, more: Option<&Samples>) {
     if let (Some(sum), Some(more)) = (sum, more) {
         sum.merge(more);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn corrected(latency_us: &[(u64, u64)], expected_us: u64) -> Vec<(u64, u64)> {
-        let latency_us = latency_us.iter().copied().collect();
-        let mut figures = WrkFigures { latency_us, ..WrkFigures::default() };
-        figures.correct(expected_us);
-        figures.latency_us.into_iter().collect()
-    }
-
-    #[test]
-    fn the_correction_fills_in_what_wrk_fills_in() {
-        // 35 is more than twice 10, so that 25 and 15 are supposed.
-        assert_eq!(corrected(&[(5, 7), (35, 1)], 10), [(5, 7), (15, 1), (25, 1), (35, 1)]);
-        // What is supposed because of 35 is not corrected in its turn.
-        let expect = [(15, 2 + 1), (25, 2 + 1), (35, 1)];
-        assert_eq!(corrected(&[(25, 2), (35, 1)], 10), expect);
-        // Less than twice the interval is what it is, and 5 is not above the interval.
-        assert_eq!(corrected(&[(19, 1), (20, 1)], 10), [(19, 1), (20, 1)]);
-        assert_eq!(corrected(&[(19, 1)], 0), [(19, 1)]);
     }
 }
