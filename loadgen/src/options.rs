@@ -214,7 +214,14 @@ pub fn usage_text(usage: Usage) -> String {
     ];
     let end = [
         "",
-        "  loadgen sweep and loadgen search run several loads: see their --help.",
+        "  Sub-commands, each with a --help of its own:",
+        "    loadgen sweep          A load at each of several rates",
+        "    loadgen search         The highest rate that holds an objective",
+        "    loadgen pingpong       Round trips by size of message, as sfnt-pingpong",
+        "    loadgen rr|crr|stream  Transactions, with a connection each, bulk, as netperf",
+        "    loadgen noise          The jitter of a CPU of this machine",
+        "",
+        "  Words after the URL, or after --, are for the script of -s.",
         "  URLs: http://HOST:PORT/PATH, https:// (certificates are not verified), or",
         "        http+unix://%2Frun%2Fserver.sock/PATH",
         "  Defaults: 10 connections, 2 threads, 10s, timeout 2s.",

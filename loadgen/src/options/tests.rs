@@ -190,6 +190,17 @@ fn usage_alone() {
 }
 
 #[test]
+fn the_full_usage_has_every_option_and_sub_command() {
+    let text = usage_text(Usage::Full);
+    for long in SPECS.iter().filter_map(|spec| spec.long).filter(|long| *long != "help") {
+        assert!(text.contains(&format!("--{long} ")), "--{long}");
+    }
+    for word in ["sweep", "search", "pingpong", "rr|", "crr|", "stream ", "noise", "https://"] {
+        assert!(text.contains(word), "{word}");
+    }
+}
+
+#[test]
 fn the_version_does_not_end_the_program() {
     let parsed = read(&["-v", URL]);
     assert!(parsed.version && parsed.result.is_ok());
