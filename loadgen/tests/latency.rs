@@ -332,7 +332,9 @@ fn streams_count_what_has_come() {
     let port = http.port().to_string();
     let words = ["stream", "-t", "TCP_MAERTS", "-p", &port, "-l", "-1000000", "-m", "300000", "-k"];
     let text = printed(&words);
-    assert!(selected(&text, "LOCAL_BYTES_RECVD") >= 1.2e6, "whole bodies: {text}");
+    // The run ends with a body, when what has come of the one behind it counts as well.
+    let received = selected(&text, "LOCAL_BYTES_RECVD");
+    assert!((1e6..1.6e6).contains(&received), "{text}");
 }
 
 #[test]

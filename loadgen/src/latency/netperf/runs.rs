@@ -91,7 +91,13 @@ fn remote_us(options: &Options) -> Result<Option<u64>, String> {
     let mut total_ns = 0;
     for task in fs::read_dir(format!("/proc/{pid}/task")).map_err(told)? {
         let path = task.map_err(told)?.path().join("schedstat");
-        let text = fs::read_to_string(path).map_err(told)?;
+        let text = match fs::read_to_string(path) {
+            // The thread has ended since the folder was read, and what it used is not known.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => {
+                return Ok(None);
+            }
+            text => text.map_err(told)?,
+        };
         let first = text.split_whitespace().next().and_then(|ns| ns.parse::<u64>().ok());
         total_ns +=
             first.ok_or_else(|| format!("--server-pid {pid}: its schedstat is no number"))?;
