@@ -4,7 +4,7 @@
 //! Worker ── plaintext ── TlsTransport ── ciphertext ── EpollTransport
 //! ```
 //!
-//! What stands below sees a handler of its own, [`Ciphertext`], whose requests are ciphertext: the
+//! What stands below sees a handler of its own, `Ciphertext`, whose requests are ciphertext: the
 //! ClientHello when a connection opens, then what the handshake has to say, then the requests of
 //! the handler above, which hears of the connection when the handshake is done. A handshake that
 //! fails is a connection that could not be opened; why stands where an error number would
