@@ -89,14 +89,16 @@ mod tests {
 
     #[test]
     fn http_takes_no_datagrams() {
-        let (address, endpoints) = endpoints(&flags("--listen 127.0.0.1:0")).expect("free");
+        let (address, endpoints) = endpoints(&flags("--listen 127.18.0.1:0")).expect("free");
         assert!(endpoints.iter().all(|endpoint| endpoint.datagrams.is_none()));
         UdpSocket::bind(address).expect("the port is free for UDP");
     }
 
     #[test]
     fn a_port_in_use_for_udp_is_refused_with_a_sentence() {
-        let taken = UdpSocket::bind("127.0.0.1:0").expect("loopback is free");
+        // An address that nothing else here uses: on 127.0.0.1 that port may be TCP's already,
+        // if only by a connection in TIME-WAIT.
+        let taken = UdpSocket::bind("127.18.0.2:0").expect("loopback is free");
         let address = taken.local_addr().expect("bound");
         let message = endpoints(&flags(&format!("--listen {address} --service echo")));
         let message = message.expect_err("in use");

@@ -138,6 +138,9 @@ fn run(options: &Options) -> Result<bool, String> {
     for difference in &strangers {
         println!("DIFFERS {difference}");
     }
+    for failure in &report.repeated {
+        println!("AGAIN {failure}: failed after a time-out of the server, and was run again");
+    }
     if report.excepted > 0 {
         println!("{} as the list of exceptions says", report.excepted);
     }
@@ -189,4 +192,15 @@ fn exceptions(options: &Options, cases: &[Case]) -> Result<Vec<Exception>, Strin
     // A line about a case that is not run is neither right nor stale.
     listed.retain(|exception| cases.iter().any(|case| exception.covers(&case.name())));
     Ok(listed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shortest_timeout_is_the_one_that_servers_are_started_with() {
+        let shortest = SERVER_FLAGS.split(' ').filter_map(|word| word.parse::<u64>().ok()).min();
+        assert_eq!(shortest.map(Duration::from_millis), Some(suite::SHORTEST_TIMEOUT));
+    }
 }

@@ -8,6 +8,7 @@ use crate::vitals::Process;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// One case in one delivery.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -41,7 +42,18 @@ pub struct Report {
     pub excepted: usize,
     /// Rows whose bounds on memory and CPU time were not held against the server's process.
     pub unmeasured: usize,
+    /// Failures that were not believed: the case was run again, see [`SHORTEST_TIMEOUT`].
+    pub repeated: Vec<String>,
 }
+
+/// The shortest of the server's time-outs.
+///
+/// A case that fails after this long may have met one that its input did not mean: a machine that
+/// stands still between two bytes makes a slow client of the suite. So it is run again; a server
+/// that is at fault fails every time.
+pub const SHORTEST_TIMEOUT: Duration = Duration::from_millis(1500);
+/// Times that a case is run, at most.
+const ATTEMPTS: usize = 3;
 
 /// Runs all `cases` in all their deliveries, `jobs` connections at a time.
 ///
@@ -62,9 +74,17 @@ pub fn run_all(
         .collect();
     let (alone, together): (Vec<_>, Vec<_>) =
         work.into_iter().partition(|(case, _)| case.bounds.any());
+    let repeated = Mutex::new(Vec::new());
+    // What fails as it is listed needs no second look.
+    let is_listed = |case: &Case| exceptions.iter().any(|one| one.covers(&case.name()));
+    let judge = |case: &Case, way: Delivery, run: &dyn Fn() -> Verdict| {
+        if is_listed(case) { run() } else { believed(case, way, &repeated, || timed(run)) }
+    };
     let mut done: Vec<Done<'_>> = alone
         .iter()
-        .map(|(case, way)| (*case, *way, bounded(target, case, *way, process)))
+        .map(|(case, way)| {
+            (*case, *way, judge(case, *way, &|| bounded(target, case, *way, process)))
+        })
         .collect();
     let next = AtomicUsize::new(0);
     let beside = Mutex::new(Vec::with_capacity(together.len()));
@@ -72,7 +92,7 @@ pub fn run_all(
         for _ in 0..jobs.max(1) {
             scope.spawn(|| {
                 while let Some((case, way)) = together.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let verdict = target.run(case, *way);
+                    let verdict = judge(case, *way, &|| target.run(case, *way));
                     let mut done = beside.lock().unwrap_or_else(PoisonError::into_inner);
                     done.push((*case, *way, verdict));
                 }
@@ -82,7 +102,31 @@ pub fn run_all(
     done.extend(beside.into_inner().unwrap_or_else(PoisonError::into_inner));
     let mut report = sum_up(done, exceptions, server);
     report.unmeasured = if process.is_none() { alone.len() } else { 0 };
+    report.repeated = repeated.into_inner().unwrap_or_else(PoisonError::into_inner);
     report
+}
+
+/// Runs a case until its verdict can be believed; notes every failure that was not.
+fn believed(
+    case: &Case,
+    way: Delivery,
+    repeated: &Mutex<Vec<String>>,
+    mut run: impl FnMut() -> (Verdict, Duration),
+) -> Verdict {
+    for _ in 1..ATTEMPTS {
+        let (verdict, took) = run();
+        let Some(why) = verdict.failure.as_ref().filter(|_| took >= SHORTEST_TIMEOUT) else {
+            return verdict;
+        };
+        let note = format!("{} {}: {why}", case.name(), way.name());
+        repeated.lock().unwrap_or_else(PoisonError::into_inner).push(note);
+    }
+    run().0
+}
+
+fn timed(run: impl FnOnce() -> Verdict) -> (Verdict, Duration) {
+    let start = Instant::now();
+    (run(), start.elapsed())
 }
 
 /// A case that was run, how, and what came of it.
@@ -164,6 +208,7 @@ fn sum_up(mut done: Vec<Done<'_>>, exceptions: &[Exception], server: Option<&str
         passed,
         excepted,
         unmeasured: 0,
+        repeated: Vec::new(),
     }
 }
 
@@ -196,4 +241,34 @@ pub fn differences(left: &Report, right: &Report) -> Vec<String> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs a case whose attempts fail or pass after these times; returns whether it failed, how
+    /// many attempts were made and how many were noted.
+    fn attempts(script: &[(bool, Duration)]) -> (bool, usize, usize) {
+        let cases = crate::case::all().expect("the cases can be read");
+        let (mut made, noted) = (0, Mutex::new(Vec::new()));
+        let verdict = believed(&cases[0], Delivery::Whole, &noted, || {
+            let (fails, took) = script[made];
+            made += 1;
+            let failure = fails.then(|| "got 408".to_owned());
+            (Verdict { failure, outcome: None, transcript: String::new() }, took)
+        });
+        (verdict.failure.is_some(), made, noted.into_inner().expect("not poisoned").len())
+    }
+
+    #[test]
+    fn only_failures_that_may_be_the_machines_are_repeated() {
+        let (soon, late) = (Duration::from_millis(1), SHORTEST_TIMEOUT);
+        assert_eq!(attempts(&[(false, soon)]), (false, 1, 0));
+        assert_eq!(attempts(&[(false, late)]), (false, 1, 0));
+        assert_eq!(attempts(&[(true, soon)]), (true, 1, 0));
+        assert_eq!(attempts(&[(true, late), (false, soon)]), (false, 2, 1));
+        assert_eq!(attempts(&[(true, late), (true, soon)]), (true, 2, 1));
+        assert_eq!(attempts(&[(true, late), (true, late), (true, late)]), (true, 3, 2));
+    }
 }
