@@ -131,6 +131,25 @@ impl Server {
             .sum()
     }
 
+    /// Times that threads of the process went to sleep.
+    ///
+    /// # Panics
+    /// Where the process is gone.
+    #[must_use]
+    pub fn sleeps(&self) -> u64 {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("running");
+        tasks
+            .map(|task| {
+                let path = task.expect("readable").path().join("status");
+                let text = fs::read_to_string(path).expect("the thread is running");
+                let field = |line: &str| -> Option<u64> {
+                    line.strip_prefix("voluntary_ctxt_switches:")?.trim().parse().ok()
+                };
+                text.lines().find_map(field).unwrap_or_else(|| panic!("no count in {text}"))
+            })
+            .sum()
+    }
+
     /// Descriptors that the process has open.
     ///
     /// # Panics
