@@ -25,7 +25,7 @@ pub fn threads_share_one_port_and_one_bound(binary: &str) {
     assert_eq!(counters["responses"], MOST);
 }
 
-/// For servers with `--wait spin`: the same service, no thread ever asleep, and the drain is obeyed.
+/// For servers with `--wait spin`: the same service, no thread ever sleeps, the drain is obeyed.
 pub fn a_spinning_server_answers(binary: &str) {
     let server = Server::start(binary, &["--wait", "spin", "--idle-timeout", "200"]);
     assert_eq!(server.ready["wait"], "spin");
