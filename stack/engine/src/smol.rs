@@ -20,7 +20,7 @@ use siphasher::sip::SipHasher13;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer, State};
-use smoltcp::time::Instant as SmolInstant;
+use smoltcp::time::{Duration as SmolDuration, Instant as SmolInstant};
 use smoltcp::wire::{HardwareAddress, IpCidr, Ipv4Cidr};
 use std::net::Ipv4Addr;
 use tcp::Instant;
@@ -32,6 +32,9 @@ use tcp::Instant;
 /// buffers would come from the heap, and be zeroed at once: then a SYN flood, whose connections
 /// never have data, would write all of a connection's buffers for each SYN.
 const PIECE_BYTES: usize = 4 * 1024 * 1024;
+
+/// How long an ACK may wait for output that it can ride on: smoltcp's own default.
+const ACK_DELAY: SmolDuration = SmolDuration::from_millis(10);
 
 /// smoltcp as the engine's TCP.
 pub struct Smoltcp {
@@ -104,6 +107,7 @@ impl Smoltcp {
         };
         let socket = conn.socket_mut();
         socket.set_nagle_enabled(false);
+        socket.set_ack_delay(Some(ACK_DELAY));
         socket.set_congestion_control(CongestionControl::Reno);
         conn
     }
@@ -255,8 +259,12 @@ impl Tcp for Smoltcp {
         }
     }
 
+    /// Behind a FIN there is no output that an ACK could wait for. And if the peer's FIN comes with
+    /// data, the engine takes the connection out of smoltcp's hands, with the ACK that waits.
     fn close(&mut self, conn: &mut SmolConn) {
-        conn.socket_mut().close();
+        let socket = conn.socket_mut();
+        socket.set_ack_delay(None);
+        socket.close();
     }
 
     fn abort(&mut self, conn: &mut SmolConn) {
