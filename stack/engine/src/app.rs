@@ -74,6 +74,43 @@ pub enum Closed {
     DrainDeadline,
 }
 
+/// Why an active open came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectError {
+    /// The peer answered with a reset: nobody listens on that port.
+    Refused,
+    /// The peer did not answer within [`Config::connect_timeout`](crate::Config::connect_timeout).
+    TimedOut,
+    /// Nobody on the link answers for the peer's address.
+    Unreachable,
+    /// Every port of [`Config::ephemeral_ports`](crate::Config::ephemeral_ports) is in use with
+    /// this peer, or in TIME-WAIT.
+    NoPort,
+    /// As many connections, connections that are being opened, or addresses that are being asked
+    /// for, as may be.
+    TableFull,
+    /// No peer has this address: it is ours, zero, loopback, multicast or broadcast, or port zero.
+    Unaddressable,
+    /// The engine drains.
+    Draining,
+}
+
+impl std::fmt::Display for ConnectError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Refused => "the peer refused the connection: nothing listens on that port",
+            Self::TimedOut => "the peer did not answer in time",
+            Self::Unreachable => "nobody on the link answers for the peer's address",
+            Self::NoPort => "every ephemeral port is in use or in TIME-WAIT",
+            Self::TableFull => "too many connections, or too many that are being opened",
+            Self::Unaddressable => "no peer can have this address",
+            Self::Draining => "no connection is opened while the engine drains",
+        })
+    }
+}
+
+impl std::error::Error for ConnectError {}
+
 /// The output of one connection: bytes are put here, and TCP sends them when it may.
 ///
 /// It borrows the connection's send buffer, never the queue.
@@ -122,6 +159,8 @@ impl<'a> Outbox<'a> {
 
 /// A program on the engine: told of connections, answers into their outboxes.
 ///
+/// Of each active open that began, either [`connected`](Self::connected) or
+/// [`connect_failed`](Self::connect_failed) tells, exactly once.
 /// Calls come from [`Engine::poll`](crate::Engine::poll), one connection at a time, and must
 /// neither block nor ask the time.
 pub trait App {
@@ -130,6 +169,30 @@ pub trait App {
 
     /// A handshake is complete. `None` refuses the connection, which is then reset.
     fn opened(&mut self, now: Instant, id: ConnId, peer: SocketAddrV4) -> Option<Self::Conn>;
+
+    /// The handshake that [`Engine::connect`](crate::Engine::connect) began with `token` is
+    /// complete. `None` resets the connection.
+    ///
+    /// A program that never connects, or does not care which side opened, needs only
+    /// [`opened`](Self::opened).
+    fn connected(
+        &mut self,
+        now: Instant,
+        id: ConnId,
+        peer: SocketAddrV4,
+        token: u64,
+    ) -> Option<Self::Conn> {
+        let _ = token;
+        self.opened(now, id, peer)
+    }
+
+    /// What [`Engine::connect`](crate::Engine::connect) began with `token` came to nothing. Nothing
+    /// was kept for it, so [`closed`](Self::closed) does not follow.
+    ///
+    /// Every program that connects must implement this; the others are never told.
+    fn connect_failed(&mut self, token: u64, why: ConnectError) {
+        let _ = (token, why);
+    }
 
     /// Something happened. `input` is all that was received and not consumed, in order.
     fn ready(

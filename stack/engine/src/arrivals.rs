@@ -3,6 +3,7 @@
 use crate::app::{App, Closed};
 use crate::core::Core;
 use crate::counters::Count;
+use crate::neighbours::read_arp_reply;
 use crate::packet::{ETHERNET_LEN, Packet, Segment, classify};
 use crate::port::Port;
 use crate::reply::{ARP_REPLY_LEN, ControlPacket, answer_arp, answer_echo, bare_ack, reset_for};
@@ -36,6 +37,10 @@ impl<A: App, T: Tcp> Core<A, T> {
     fn arp_arrives<Q: Queue>(&mut self, now: Instant, port: &mut Port<Q>, mut frame: Frame) {
         let identity = port.identity;
         let len = frame.len();
+        if let Some((address, mac)) = read_arp_reply(&identity, port.queue.bytes(&frame)) {
+            port.queue.free(frame);
+            return self.neighbour_answers(now, address, mac);
+        }
         let outcome = match answer_arp(&identity, port.queue.bytes_mut(&mut frame, len)) {
             Ok(()) if self.arp_limit.allow(now) => Count::ArpReplies,
             Ok(()) => Count::ArpSuppressed,
@@ -106,7 +111,7 @@ impl<A: App, T: Tcp> Core<A, T> {
     ) -> Option<usize> {
         let connection = self.table.at(index);
         connection.heard_at = now;
-        connection.mac = segment.mac;
+        connection.mac = Some(segment.mac);
         let phase_before = self.tcp.phase(&connection.tcp);
         let backlog_before = self.tcp.backlog(&connection.tcp);
         let reply_len = self.tcp.segment_arrives(now, &mut connection.tcp, packet, &mut self.reply);
@@ -145,7 +150,11 @@ impl<A: App, T: Tcp> Core<A, T> {
         let connection = self.table.at(index);
         connection.limit_timer = Instant::NEVER;
         connection.must_drain = self.is_draining;
-        connection.app = self.app.opened(now, id, connection.flow.peer());
+        let peer = connection.flow.peer();
+        connection.app = match connection.token {
+            None => self.app.opened(now, id, peer),
+            Some(token) => self.app.connected(now, id, peer, token),
+        };
         if connection.app.is_none() {
             self.counters.add(Count::OpenRefused);
             self.abort(index, Closed::ResetByApp);
@@ -193,7 +202,7 @@ impl<A: App, T: Tcp> Core<A, T> {
         };
         self.counters.add(Count::HalfOpened);
         let limit = now + self.config.handshake_timeout;
-        let connection = Connection::new(now, tcp, segment.flow, segment.mac, limit);
+        let connection = Connection::new(now, tcp, segment.flow, Some(segment.mac), limit);
         let index = self.table.insert(connection);
         self.table.reschedule(index);
         self.table.push_output(index);

@@ -1,6 +1,7 @@
 //! The bounds and addresses of one engine.
 
 use std::net::SocketAddrV4;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Everything that an engine is told once. Sizes in bytes; every field is a bound or an address.
@@ -32,7 +33,17 @@ pub struct Config {
     pub control_replies_per_second: u32,
     /// Resets per second in answer to segments that belong to no connection.
     pub resets_per_second: u32,
-    /// Secret key of the hash tables and of initial sequence numbers: 16 random bytes.
+    /// Active opens under way at a time, those that wait for the peer's MAC address included.
+    pub connecting: u32,
+    /// From [`Engine::connect`](crate::Engine::connect) to the end of the handshake. RFC 9293
+    /// §3.8.3, MUST-23: at least three minutes by default.
+    pub connect_timeout: Duration,
+    /// Our ports of active opens; that of `listen` is never taken.
+    pub ephemeral_ports: RangeInclusive<u16>,
+    /// MAC addresses known or asked for at a time; only peers of active opens are asked for.
+    pub neighbours: u32,
+    /// Secret key of the hash tables, of initial sequence numbers and of ephemeral ports: 16 random
+    /// bytes.
     pub key: [u8; 16],
 }
 
@@ -53,6 +64,11 @@ impl Config {
             time_wait_entries: 65_536,
             control_replies_per_second: 1000,
             resets_per_second: 10_000,
+            connecting: 4096,
+            connect_timeout: Duration::from_secs(180),
+            // RFC 6056 §3.2: as many as can be.
+            ephemeral_ports: 1024..=u16::MAX,
+            neighbours: 256,
             key,
         }
     }

@@ -3,6 +3,8 @@
 use crate::app::{Advance, App, Close, Closed, ConnId, Outbox};
 use crate::config::Config;
 use crate::counters::{Count, Counters};
+use crate::ephemeral::EphemeralPorts;
+use crate::neighbours::Neighbours;
 use crate::packet::ETHERNET_LEN;
 use crate::port::Port;
 use crate::rate::RateLimit;
@@ -31,6 +33,8 @@ pub(crate) struct Core<A: App, T: Tcp> {
     pub(crate) config: Config,
     pub(crate) table: Table<A::Conn, T::Conn>,
     pub(crate) time_wait: TimeWait,
+    pub(crate) ports: EphemeralPorts,
+    pub(crate) neighbours: Neighbours,
     pub(crate) counters: Counters,
     pub(crate) arp_limit: RateLimit,
     pub(crate) echo_limit: RateLimit,
@@ -64,6 +68,8 @@ impl<A: App, T: Tcp> Core<A, T> {
             tcp,
             table: Table::new(config.connections, &config.key),
             time_wait: TimeWait::new(config.time_wait_entries, config.time_wait, &config.key),
+            ports: EphemeralPorts::new(config.ephemeral_ports.clone(), &config.key),
+            neighbours: Neighbours::new(config.neighbours, config.connecting, &config.key),
             counters: Counters::new(),
             arp_limit: RateLimit::new(config.control_replies_per_second),
             echo_limit: RateLimit::new(config.control_replies_per_second),
@@ -76,10 +82,9 @@ impl<A: App, T: Tcp> Core<A, T> {
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        [self.table.next_deadline(), self.time_wait.next_deadline(), self.drain_deadline]
-            .into_iter()
-            .flatten()
-            .min()
+        let tables = [self.table.next_deadline(), self.time_wait.next_deadline()];
+        let others = [self.neighbours.next_deadline(), self.drain_deadline];
+        tables.into_iter().chain(others).flatten().min()
     }
 
     // Input: applications are told what happened.
@@ -239,8 +244,10 @@ impl<A: App, T: Tcp> Core<A, T> {
     fn limit_reached(&mut self, now: Instant, index: u32) {
         let connection = self.table.at(index);
         if connection.half_open {
-            // Nothing is sent: whoever sent the SYN is not there, or never was.
-            self.counters.add(Count::HalfOpenExpired);
+            // Nothing is sent: whoever sent the SYN, or was sent one, is not there, or never was.
+            if connection.token.is_none() {
+                self.counters.add(Count::HalfOpenExpired);
+            }
             connection.half_open_expired = true;
             return self.table.push_output(index);
         }
@@ -306,9 +313,9 @@ impl<A: App, T: Tcp> Core<A, T> {
     /// Sends what a connection has to send now, as far as its turn allows.
     fn transmit<Q: Queue>(&mut self, now: Instant, port: &mut Port<Q>, index: u32) -> Turn {
         let connection = self.table.at(index);
-        if connection.half_open_expired {
+        let Some(mac) = connection.mac.filter(|_| !connection.half_open_expired) else {
             return Turn::Done;
-        }
+        };
         for _ in 0..SEGMENTS_PER_TURN {
             connection.tcp_timer = self.tcp.poll_timeout(now, &connection.tcp);
             if connection.tcp_timer > now {
@@ -327,7 +334,7 @@ impl<A: App, T: Tcp> Core<A, T> {
                     self.tcp.poll_timeout(now, &connection.tcp).max(now + IDLE_PAUSE);
                 return Turn::Done;
             };
-            port.send_tcp(frame, len, connection.mac, &mut self.counters);
+            port.send_tcp(frame, len, mac, &mut self.counters);
         }
         Turn::More
     }
@@ -363,7 +370,9 @@ impl<A: App, T: Tcp> Core<A, T> {
 
     fn end(&mut self, connection: Connection<A::Conn, T::Conn>) {
         let why = connection.ended.unwrap_or(Closed::Finished);
-        if connection.half_open {
+        if let (true, Some(token)) = (connection.half_open, connection.token) {
+            self.connect_ends(&connection, token);
+        } else if connection.half_open {
             if !connection.half_open_expired {
                 self.counters.add(Count::HalfOpenAborted);
             }

@@ -64,6 +64,14 @@ counts! {
     RxBadTcpFlags = "rx_bad_tcp_flags_segments",
     /// Dropped: TCP options with an illegal length.
     RxBadTcpOptions = "rx_bad_tcp_options_segments",
+    /// Dropped: an ARP reply from a neighbour that was not asked, or had answered already.
+    RxUnsolicitedArp = "rx_unsolicited_arp_frames",
+    /// ARP requests sent, for peers of active opens.
+    ArpRequests = "arp_requests",
+    /// MAC addresses learnt from the answers.
+    ArpLearnt = "arp_learnt",
+    /// Neighbours that answered none of the requests.
+    ArpUnanswered = "arp_unanswered",
     /// ARP requests answered.
     ArpReplies = "arp_replies",
     /// ARP requests not answered because of the rate limit.
@@ -96,6 +104,16 @@ counts! {
     HalfOpenExpired = "half_open_expired",
     /// Half-open connections that the peer reset, or that the drain's deadline cut off.
     HalfOpenAborted = "half_open_aborted",
+    /// Active opens begun.
+    Connects = "connects_begun",
+    /// Active opens refused by the peer.
+    ConnectRefused = "connects_refused",
+    /// Active opens that the peer did not answer in time.
+    ConnectTimedOut = "connects_timed_out",
+    /// Active opens to addresses that nobody on the link has.
+    ConnectUnreachable = "connects_unreachable",
+    /// Active opens cut off by a drain.
+    ConnectDrained = "connects_drained",
     /// Handshakes completed.
     Opened = "tcp_opened",
     /// Completed, but refused by the application.

@@ -1,6 +1,6 @@
 //! The engine: a queue below, an application above, and one poll that runs to completion.
 
-use crate::app::{App, ConnId, Outbox};
+use crate::app::{App, ConnId, ConnectError, Outbox};
 use crate::config::Config;
 use crate::core::Core;
 use crate::counters::Count;
@@ -9,6 +9,7 @@ use crate::port::Port;
 use crate::smol::Smoltcp;
 use crate::transport::Tcp;
 use queue::{Burst, Counter, Queue};
+use std::net::SocketAddrV4;
 use tcp::Instant;
 
 /// A TCP/IPv4 stack on one queue, with one application, polled by one thread.
@@ -48,6 +49,7 @@ impl<Q: Queue, A: App, T: Tcp> Engine<Q, A, T> {
         }
         core.input(now);
         core.timers(now);
+        core.ask_neighbours(now, port);
         core.output(now, port);
         if !port.flush() {
             core.counters.add(Count::RingFull);
@@ -64,6 +66,25 @@ impl<Q: Queue, A: App, T: Tcp> Engine<Q, A, T> {
         send: impl FnOnce(&mut A::Conn, &mut Outbox<'_>) -> R,
     ) -> Option<R> {
         self.core.with(now, id, send)
+    }
+
+    /// Begins to open a connection to `peer`, which must be on the link: there is no routing.
+    ///
+    /// If this returns `Ok`, [`App::connected`] or [`App::connect_failed`] is told of it with
+    /// `token`. Nothing is sent before the next [`poll`](Self::poll). The peer's MAC address is
+    /// asked for if it is not known: three requests, a second apart.
+    ///
+    /// # Errors
+    /// What can be known at once: [`NoPort`](ConnectError::NoPort),
+    /// [`TableFull`](ConnectError::TableFull), [`Unaddressable`](ConnectError::Unaddressable),
+    /// [`Draining`](ConnectError::Draining). Then nothing has begun, and `App` is not told.
+    pub fn connect(
+        &mut self,
+        now: Instant,
+        peer: SocketAddrV4,
+        token: u64,
+    ) -> Result<(), ConnectError> {
+        self.core.connect(now, self.port.identity.address, peer, token)
     }
 
     /// Ends gently: no new connections from now on, every application is told once, and what is
@@ -97,12 +118,14 @@ impl<Q: Queue, A: App, T: Tcp> Engine<Q, A, T> {
 
     /// Calls `visit` with every counter of the engine, then of the queue.
     ///
-    /// The first three are what is there now: connections, half-open ones among them, and those
-    /// in TIME-WAIT.
+    /// The first ones are what is there now: connections, those half open by passive and by active
+    /// opens among them, those in TIME-WAIT, and MAC addresses known or asked for.
     pub fn counters(&self, visit: &mut dyn FnMut(Counter, u64)) {
         let gauge = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         visit(Counter("connections_now"), gauge(self.core.table.len()));
         visit(Counter("half_open_now"), gauge(self.core.table.half_open()));
+        visit(Counter("connecting_now"), gauge(self.core.table.connecting()));
+        visit(Counter("neighbours_now"), gauge(self.core.neighbours.len()));
         visit(Counter("time_wait_now"), gauge(self.core.time_wait.len()));
         visit(Counter("frames_outstanding"), gauge(self.port.queue.outstanding()));
         self.core.counters.visit(visit);

@@ -1,7 +1,7 @@
 //! TCP/IPv4 on one queue: ARP, ICMP echo, demultiplexing, connection table, timers and poll.
 //!
 //! ```text
-//!                    App: opened, ready, closed
+//!                    App: opened, connected, ready, closed
 //!                      ▲ input, Event    │ Outbox, Advance
 //!   ┌──────────────────┴─────────────────▼──────────────────┐
 //!   │ Engine::poll   receive ▸ input ▸ timers ▸ output      │   Table: connections, flow table,
@@ -20,21 +20,25 @@
 //!
 //! Which TCP runs the connections is a type parameter ([`Tcp`]); [`Smoltcp`] is the first.
 //!
-//! What it deliberately does not do: active opens, IPv6, IP options and fragments, routing (a
-//! reply goes to the MAC address that the segment came from), asking the time, blocking.
+//! What it deliberately does not do: IPv6, IP options and fragments, routing (a reply goes to the
+//! MAC address that the segment came from, and a peer that we connect to is on the link), asking
+//! the time, blocking.
 //!
-//! Entry points: [`Engine::new`], [`Engine::poll`], [`App`]. Sources: RFC 9293 (TCP), RFC 791,
-//! RFC 792, RFC 826, RFC 1122.
+//! Entry points: [`Engine::new`], [`Engine::poll`], [`Engine::connect`], [`App`]. Sources: RFC 9293
+//! (TCP), RFC 791, RFC 792, RFC 826, RFC 1122, RFC 6056 (ephemeral ports).
 #![forbid(unsafe_code)]
 
 mod app;
 mod arrivals;
 mod checksum;
 mod config;
+mod connect;
 mod core;
 mod counters;
 mod engine;
+mod ephemeral;
 mod flow;
+mod neighbours;
 mod packet;
 mod port;
 mod rate;
@@ -45,7 +49,7 @@ mod time_wait;
 mod transport;
 mod wheel;
 
-pub use app::{Advance, App, Close, Closed, ConnId, Event, Outbox};
+pub use app::{Advance, App, Close, Closed, ConnId, ConnectError, Event, Outbox};
 pub use config::Config;
 pub use counters::Count;
 pub use engine::Engine;

@@ -116,7 +116,7 @@ fn classify_ipv4(identity: &Identity, mac: Mac, bytes: &[u8]) -> Result<Packet, 
 }
 
 /// RFC 1122 §3.2.1.3: addresses that never are a source. Also refuses the reserved block 240/4.
-fn may_be_a_peer(address: Ipv4Addr) -> bool {
+pub(crate) fn may_be_a_peer(address: Ipv4Addr) -> bool {
     let first = address.octets()[0];
     first != 0 && first != 127 && first < 224
 }

@@ -87,7 +87,7 @@ impl Smoltcp {
     ) -> Self {
         let mtu = usize::from(mtu);
         Self {
-            // Its own sequence numbers are never used: connections open in `accept`.
+            // Its own sequence numbers are never used: connections open in `accept` and `connect`.
             interface: interface(address, mtu, 0),
             address,
             mtu,
@@ -169,6 +169,18 @@ impl Tcp for Smoltcp {
         let mut device = OneSlot::new(self.mtu, Some(packet), &mut []);
         first.poll_ingress_single(to_smol(now), &mut device, &mut conn.sockets);
         if conn.socket().state() == State::SynReceived {
+            return Some(conn);
+        }
+        self.release(conn);
+        None
+    }
+
+    fn connect(&mut self, now: Instant, flow: Flow) -> Option<SmolConn> {
+        let mut conn = self.take_socket();
+        // As in `accept`: an interface of a moment, whose generator has a seed of this connection.
+        let mut first = interface(self.address, self.mtu, self.isn_seed(now, flow));
+        let (peer, local) = (flow.peer(), (self.address, flow.local_port()));
+        if conn.socket_mut().connect(first.context(), (*peer.ip(), peer.port()), local).is_ok() {
             return Some(conn);
         }
         self.release(conn);

@@ -17,11 +17,16 @@ pub(crate) struct Connection<C, T> {
     /// What the application keeps; `None` before the handshake is complete or if it refused.
     pub(crate) app: Option<C>,
     pub(crate) flow: Flow,
-    /// Where the last good segment came from, and so where segments go.
-    pub(crate) mac: Mac,
+    /// Where the last good segment came from, and so where segments go; `None` while ARP is asked
+    /// for the peer of an active open.
+    pub(crate) mac: Option<Mac>,
+    /// What the application calls an active open, `None` for a passive one.
+    pub(crate) token: Option<u64>,
     /// Whether it still counts as half open, and whether that has lasted too long.
     pub(crate) half_open: bool,
     pub(crate) half_open_expired: bool,
+    /// Whether nobody answers for the address of its peer.
+    pub(crate) is_unreachable: bool,
     /// The first close that was asked for, or the one that replaced it.
     pub(crate) close: Option<Close>,
     /// Why the engine ended it, once it has.
@@ -58,15 +63,17 @@ pub(crate) struct Connection<C, T> {
 }
 
 impl<C, T> Connection<C, T> {
-    /// A connection that a SYN has begun, to be given up at `limit`.
-    pub(crate) fn new(now: Instant, tcp: T, flow: Flow, mac: Mac, limit: Instant) -> Self {
+    /// A connection that a SYN has begun, or is to begin, to be given up at `limit`.
+    pub(crate) fn new(now: Instant, tcp: T, flow: Flow, mac: Option<Mac>, limit: Instant) -> Self {
         Self {
             tcp,
             app: None,
             flow,
             mac,
+            token: None,
             half_open: true,
             half_open_expired: false,
+            is_unreachable: false,
             close: None,
             ended: None,
             time_wait: (0, 0),
@@ -146,7 +153,9 @@ pub(crate) struct Table<C, T> {
     input: VecDeque<u32>,
     /// Connections that may have something to send ("dirty").
     output: VecDeque<u32>,
+    /// Half-open connections: by passive opens, and by active ones.
     half_open: usize,
+    connecting: usize,
 }
 
 impl<C, T> Table<C, T> {
@@ -161,6 +170,7 @@ impl<C, T> Table<C, T> {
             input: VecDeque::with_capacity(capacity),
             output: VecDeque::with_capacity(capacity),
             half_open: 0,
+            connecting: 0,
         }
     }
 
@@ -170,6 +180,15 @@ impl<C, T> Table<C, T> {
 
     pub(crate) fn half_open(&self) -> usize {
         self.half_open
+    }
+
+    pub(crate) fn connecting(&self) -> usize {
+        self.connecting
+    }
+
+    /// Where a half-open connection counts.
+    fn opening(&mut self, token: Option<u64>) -> &mut usize {
+        if token.is_some() { &mut self.connecting } else { &mut self.half_open }
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -209,7 +228,7 @@ impl<C, T> Table<C, T> {
     /// Enters a connection; the table must not be full.
     pub(crate) fn insert(&mut self, connection: Connection<C, T>) -> u32 {
         let flow = connection.flow;
-        self.half_open += usize::from(connection.half_open);
+        *self.opening(connection.token) += usize::from(connection.half_open);
         let index = if let Some(index) = self.spare.pop() {
             self.places[index as usize].connection = Some(connection);
             index
@@ -227,7 +246,7 @@ impl<C, T> Table<C, T> {
         let connection = place.connection.take().expect("only connections are removed");
         debug_assert!(!connection.in_input_list && !connection.in_output_list);
         place.generation = place.generation.wrapping_add(1);
-        self.half_open -= usize::from(connection.half_open);
+        *self.opening(connection.token) -= usize::from(connection.half_open);
         self.flows.remove(connection.flow);
         self.wheel.cancel(index);
         self.spare.push(index);
@@ -237,8 +256,9 @@ impl<C, T> Table<C, T> {
     /// Notes that the handshake of a connection is complete.
     pub(crate) fn opened(&mut self, index: u32) {
         let connection = self.at(index);
+        let token = connection.token;
         if std::mem::replace(&mut connection.half_open, false) {
-            self.half_open -= 1;
+            *self.opening(token) -= 1;
         }
     }
 

@@ -55,6 +55,11 @@ impl TimeWait {
         self.flows.len()
     }
 
+    /// Whether `flow` is in TIME-WAIT.
+    pub(crate) fn holds(&self, flow: Flow) -> bool {
+        self.flows.find(flow).is_some()
+    }
+
     /// Enters a connection; false if the table is full, and the connection ends without.
     pub(crate) fn enter(&mut self, now: Instant, flow: Flow, snd_nxt: u32, rcv_nxt: u32) -> bool {
         let entry = Entry { flow, snd_nxt, rcv_nxt };

@@ -40,6 +40,10 @@ pub trait Tcp {
     /// Makes a connection of the SYN in `packet`, `None` if it is not acceptable.
     fn accept(&mut self, now: Instant, flow: Flow, packet: &[u8]) -> Option<Self::Conn>;
 
+    /// OPEN, active (RFC 9293 §3.10.1): the SYN leaves at the next
+    /// [`poll_transmit`](Self::poll_transmit). `None` if there is no room for a connection.
+    fn connect(&mut self, now: Instant, flow: Flow) -> Option<Self::Conn>;
+
     /// RFC 9293 §3.10.7: a segment of this connection arrives. Writes the IPv4 packet that answers
     /// it at once, if one does, to `reply` and returns its length in bytes; all else waits for
     /// [`poll_transmit`](Self::poll_transmit). `reply` has room for a packet of the MTU.

@@ -30,7 +30,9 @@ fn check(mode: Mode, seed: u64, link: Link, (port, config): (PortConfig, Config)
             let expected: Vec<u8> = (0..len).map(pattern).collect();
             assert!(received == expected, "seed {seed}: {} bytes came", received.len());
         }
-        Mode::Echo | Mode::Lines(_) | Mode::Patient(_) => assert_eq!(received, upload),
+        Mode::Echo | Mode::Lines(_) | Mode::Patient(_) | Mode::Say(_) => {
+            assert_eq!(received, upload)
+        }
     }
     for _ in 0..2_500_000 {
         client.step(&mut world);

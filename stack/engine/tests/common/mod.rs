@@ -2,7 +2,9 @@
 //! hand, and smoltcp as a peer that behaves.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of this module")]
 
-use engine::{Advance, App, Close, Closed, Config, ConnId, Engine, Event, Outbox, Smoltcp};
+use engine::{
+    Advance, App, Close, Closed, Config, ConnId, ConnectError, Engine, Event, Outbox, Smoltcp,
+};
 use queue::Queue;
 use sim::{Clock, Link, Port, PortConfig, pair};
 use smoltcp::phy::ChecksumCapabilities;
@@ -33,6 +35,8 @@ pub enum Mode {
     Body(usize),
     /// Takes the input, keeps it and says nothing.
     Sink,
+    /// Sends that, closes its side, and takes what comes back until the peer closes.
+    Say(&'static [u8]),
     /// Looks at the input, and takes it when there are that many bytes.
     Patient(usize),
 }
@@ -48,6 +52,9 @@ pub struct TestApp {
     pub opened: Vec<ConnId>,
     pub events: Vec<Event>,
     pub closed: Vec<Closed>,
+    /// Tokens of active opens.
+    pub connected: Vec<u64>,
+    pub failed: Vec<(u64, ConnectError)>,
     pub input: Vec<u8>,
 }
 
@@ -61,6 +68,8 @@ impl TestApp {
             opened: Vec::with_capacity(16_384),
             events: Vec::new(),
             closed: Vec::with_capacity(16_384),
+            connected: Vec::new(),
+            failed: Vec::new(),
             input: Vec::new(),
         }
     }
@@ -87,6 +96,21 @@ impl App for TestApp {
     fn opened(&mut self, _: Instant, id: ConnId, _: SocketAddrV4) -> Option<TestConn> {
         self.opened.push(id);
         (!self.refuse).then(TestConn::default)
+    }
+
+    fn connected(
+        &mut self,
+        now: Instant,
+        id: ConnId,
+        peer: SocketAddrV4,
+        token: u64,
+    ) -> Option<TestConn> {
+        self.connected.push(token);
+        self.opened(now, id, peer)
+    }
+
+    fn connect_failed(&mut self, token: u64, why: ConnectError) {
+        self.failed.push((token, why));
     }
 
     fn ready(
@@ -127,6 +151,15 @@ impl App for TestApp {
                 }
                 advance.wants_space = begun && conn.put < len;
                 conn.eof |= begun;
+            }
+            Mode::Say(text) => {
+                if conn.put == 0 {
+                    output.put(text);
+                    conn.put = text.len();
+                    advance.close = Some(Close::Write);
+                }
+                advance.consumed = input.len();
+                self.input.extend_from_slice(input);
             }
             Mode::Patient(least) => {
                 advance.consumed = if input.len() >= least { input.len() } else { 0 };
