@@ -30,6 +30,9 @@ const _: () = assert!(KeepAlive::LINUX.probes > 1, "MUST-29");
 pub struct Config {
     /// Most bytes that are received and not consumed, those behind holes included.
     pub receive_capacity_bytes: u32,
+    /// What [`Tcb::receive_capacity`](crate::Tcb::receive_capacity) may raise that to later, if it
+    /// is more: the scale of windows is chosen for it, and cannot be changed (RFC 7323 §2.3).
+    pub receive_capacity_max_bytes: u32,
     /// Largest IPv4 packet of the link, in bytes.
     pub mtu: u16,
     /// No ICMP message makes packets smaller than this, in bytes (RFC 5927 §7).
@@ -76,6 +79,7 @@ impl Config {
     pub const fn new(receive_capacity_bytes: u32, mtu: u16) -> Self {
         Self {
             receive_capacity_bytes,
+            receive_capacity_max_bytes: receive_capacity_bytes,
             mtu,
             min_path_mtu: 552,
             window_scaling: true,
@@ -109,13 +113,13 @@ impl Config {
         self.mtu.saturating_sub(HEADERS_LEN).max(MSS_MIN)
     }
 
-    /// The shift to announce: the smallest that lets the whole buffer be a window.
+    /// The shift to announce: the smallest that lets the whole buffer be a window, as large as it
+    /// may ever be.
     #[must_use]
     pub fn wscale(&self) -> u8 {
+        let capacity = self.receive_capacity_bytes.max(self.receive_capacity_max_bytes);
         let mut shift = 0;
-        while shift < crate::options::WINDOW_SCALE_MAX
-            && self.receive_capacity_bytes >> shift > u32::from(u16::MAX)
-        {
+        while shift < crate::options::WINDOW_SCALE_MAX && capacity >> shift > u32::from(u16::MAX) {
             shift += 1;
         }
         shift

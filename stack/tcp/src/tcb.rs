@@ -109,7 +109,7 @@ pub struct Rcv {
     pub(crate) mss: u16,
     /// The largest payload so far, in bytes: what counts as a full-sized segment.
     pub(crate) full_size: u16,
-    /// Most bytes that are received and not consumed, and no more than a window can say.
+    /// Most bytes that are received and not consumed.
     pub(crate) capacity: u32,
     /// Bytes in order that the application has not consumed.
     pub(crate) unread: u32,
@@ -120,6 +120,14 @@ pub struct Rcv {
     /// Duplicate data to report (RFC 2883).
     pub(crate) dsack: Option<Block>,
     pub(crate) held: Held,
+}
+
+impl Rcv {
+    /// The window that there is room for, as far as a header can say it. A buffer that is larger
+    /// keeps the window open while input waits.
+    pub(crate) fn room(&self) -> u32 {
+        (self.capacity - self.unread).min(u32::from(u16::MAX) << self.wscale)
+    }
 }
 
 /// Timestamps (RFC 7323 §3 to §5).
@@ -319,7 +327,7 @@ impl Tcb {
                 wscale: rcv_wscale,
                 mss: config.mss(),
                 full_size: crate::config::MSS_DEFAULT,
-                capacity: config.receive_capacity_bytes.min(u32::from(u16::MAX) << rcv_wscale),
+                capacity: config.receive_capacity_bytes,
                 unread: 0,
                 acked: rcv_nxt,
                 fin: None,
@@ -434,10 +442,18 @@ impl Tcb {
         if rcv.urgent && rcv.up.le(rcv.nxt - rcv.unread) {
             rcv.urgent = false;
         }
-        let gain = (rcv.capacity - rcv.unread).saturating_sub(rcv.wnd);
+        let gain = rcv.room().saturating_sub(rcv.wnd);
         if gain >= (rcv.capacity / 2).min(2 * u32::from(rcv.mss)) && self.may_receive() {
             self.pending.ack = true;
         }
+    }
+
+    /// The application gives more or less room to input than the
+    /// [`Config`](crate::Config) said: `bytes`, but no less than the peer has been told that there
+    /// is (SHLD-14).
+    pub fn receive_capacity(&mut self, bytes: u32) {
+        let rcv = &mut self.rcv;
+        rcv.capacity = bytes.max(rcv.unread + rcv.wnd);
     }
 
     pub(crate) fn may_receive(&self) -> bool {

@@ -138,7 +138,7 @@ impl Tcb {
     /// is taken (RFC 7323 §2.4).
     fn offer(&mut self) -> u16 {
         let rcv = &mut self.rcv;
-        let free = rcv.capacity - rcv.unread;
+        let free = rcv.room();
         if free.saturating_sub(rcv.wnd) >= (rcv.capacity / 2).min(u32::from(rcv.mss)) {
             rcv.wnd = free;
         }

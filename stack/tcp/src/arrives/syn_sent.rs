@@ -64,7 +64,6 @@ impl Tcb {
             self.snd.wscale = options.wscale.unwrap_or(0);
         } else {
             self.rcv.wscale = 0;
-            self.rcv.capacity = self.rcv.capacity.min(u32::from(u16::MAX));
         }
         self.snd.wnd = u32::from(segment.wnd);
         self.snd.max_wnd = self.snd.wnd;

@@ -53,6 +53,44 @@ fn with_a_closed_window_acknowledgements_are_still_heard() {
     assert_eq!(scene.says("A", 11, 1001).wnd, 0);
 }
 
+#[test]
+fn a_buffer_that_is_larger_than_the_window_keeps_it_open() {
+    let config = Config { receive_capacity_bytes: 70_000, ..plain() };
+    let mut scene = Scene::established_by(&config, &syn());
+    scene.reads = false;
+    scene.hears(&data(1, 1, 400));
+    scene.hears(&data(401, 1, 400));
+    scene.takes_all();
+    // 4465 bytes more than a header can say.
+    for number in 0..4 {
+        scene.hears(&data(801 + number * 1000, 1, MSS));
+    }
+    let last = scene.takes_all().pop().expect("an acknowledgement");
+    assert_eq!((last.ack, last.wnd), (crate::scene::IRS + 4801, 65_200));
+}
+
+#[test]
+fn the_buffer_may_grow_as_far_as_the_scale_reaches() {
+    let config = Config {
+        receive_capacity_bytes: 10_000,
+        receive_capacity_max_bytes: 1 << 20,
+        window_scaling: true,
+        ..plain()
+    };
+    assert_eq!(config.wscale(), 5);
+    let options = Options { wscale: Some(0), ..syn().options };
+    let mut scene = Scene::established_by(&config, &Segment { options, ..syn() });
+    scene.tcb.receive_capacity(1 << 20);
+    scene.hears(&data(1, 1, MSS));
+    assert_eq!(scene.says("A", 1, 1001).wnd, 0x8000);
+    // SHLD-14: what was promised stays promised.
+    scene.reads = false;
+    scene.tcb.receive_capacity(0);
+    scene.hears(&data(1001, 1, MSS));
+    scene.hears(&data(2001, 1, MSS));
+    assert_eq!(u32::from(scene.says("A", 1, 3001).wnd) << 5, ((1 << 20) - 2000) & !31);
+}
+
 proptest! {
     /// SHLD-14: whatever arrives and is read, the right edge that the peer has seen never goes
     /// back by more than its scale, and what lies before it is always taken.
