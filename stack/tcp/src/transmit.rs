@@ -131,16 +131,21 @@ impl Tcb {
         options
     }
 
-    /// The window to announce. RFC 9293 §3.8.6.2.2, MUST-39: its right edge moves by a segment or
-    /// half the buffer or not at all, and SHLD-14: never back.
+    /// The window to announce. RFC 9293 §3.8.6.2.2, MUST-39: nothing smaller than a segment or half
+    /// the buffer, else the right edge stays where it is; and SHLD-14: it never goes back.
+    ///
+    /// DEVIATION: the RFC moves the edge of a large window by a segment or not at all, too. We
+    /// announce all the room there is, as BSD does: then the window of a connection whose input is
+    /// read at once is always the same, and Linux, which predicts the window along with the rest
+    /// of the header, stays on its fast path.
     ///
     /// What the peer sees is rounded down to its scale; RCV.WND is what was meant, and all of it
     /// is taken (RFC 7323 §2.4).
     fn offer(&mut self) -> u16 {
         let rcv = &mut self.rcv;
-        let free = rcv.room();
-        if free.saturating_sub(rcv.wnd) >= (rcv.capacity / 2).min(u32::from(rcv.mss)) {
-            rcv.wnd = free;
+        let room = rcv.room();
+        if room >= (rcv.capacity / 2).min(u32::from(rcv.mss)) {
+            rcv.wnd = rcv.wnd.max(room);
         }
         u16::try_from(rcv.wnd >> rcv.wscale).unwrap_or(u16::MAX)
     }

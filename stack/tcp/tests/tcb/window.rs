@@ -54,6 +54,19 @@ fn with_a_closed_window_acknowledgements_are_still_heard() {
 }
 
 #[test]
+fn a_window_whose_input_is_read_at_once_stays_the_same() {
+    let mut scene = Scene::established();
+    for number in 0..40 {
+        scene.hears(&data(1 + number * 100, 1, 100));
+        scene.puts(1);
+        let said = scene.takes_all().pop().expect("an answer");
+        assert_eq!(said.wnd, 64_000);
+        scene.hears(&crate::scene::seg("A", 101 + number * 100, 2 + number));
+        scene.output.0 = 0;
+    }
+}
+
+#[test]
 fn a_buffer_that_is_larger_than_the_window_keeps_it_open() {
     let config = Config { receive_capacity_bytes: 70_000, ..plain() };
     let mut scene = Scene::established_by(&config, &syn());
