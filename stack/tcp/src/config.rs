@@ -55,6 +55,9 @@ pub struct Config {
     pub max_rto: Duration,
     /// Longest delay of an acknowledgement. MUST-40: below 0.5 s.
     pub ack_delay: Duration,
+    /// Whether every second segment is acknowledged at once, however short it is, as BSD does.
+    /// SHLD-19 wants that of full-sized segments only.
+    pub ack_every_second: bool,
     /// R2 (RFC 9293 §3.8.3): from the first transmission that nothing answers to giving up.
     /// SHLD-11: at least 100 s by default. MUST-21: the application may set it, here and later.
     pub user_timeout: Duration,
@@ -94,6 +97,7 @@ impl Config {
             min_rto: Duration::from_millis(200),
             max_rto: Duration::from_secs(60),
             ack_delay: Duration::from_millis(40),
+            ack_every_second: false,
             user_timeout: Duration::from_secs(100),
             syn_timeout: Duration::from_secs(180),
             syn_ack_retransmits: 5,

@@ -185,6 +185,7 @@ pub(crate) struct Settings {
     pub(crate) syn_ack_retransmits: u8,
     pub(crate) min_path_mtu: u16,
     pub(crate) nagle: bool,
+    pub(crate) ack_every_second: bool,
     /// Whether window scaling is offered, and later, whether it is in use.
     pub(crate) scaling: bool,
     /// Whether the open was passive (MUST-11).
@@ -210,6 +211,7 @@ impl Settings {
             syn_ack_retransmits: config.syn_ack_retransmits,
             min_path_mtu: config.min_path_mtu,
             nagle: config.nagle,
+            ack_every_second: config.ack_every_second,
             scaling,
             passive,
             deaf: false,

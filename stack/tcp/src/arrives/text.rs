@@ -73,9 +73,12 @@ impl Tcb {
         rcv.nxt += u32::from(len);
         rcv.wnd -= u32::from(len);
         rcv.unread += u32::from(len);
-        if rcv.nxt.since(rcv.acked) > u32::from(rcv.full_size) {
+        let is_second = self.timers.ack != Instant::NEVER;
+        if rcv.nxt.since(rcv.acked) > u32::from(rcv.full_size)
+            || (is_second && self.settings.ack_every_second)
+        {
             self.pending.ack = true;
-        } else if self.timers.ack == Instant::NEVER {
+        } else if !is_second {
             self.timers.ack = self.settings.ack_delay.after(now);
         }
     }

@@ -1,6 +1,6 @@
 //! Data arrive (RFC 9293 §3.10.7.4, seventh; RFC 2018; RFC 2883; RFC 5681 §4.2).
 
-use crate::scene::{MSS, Scene, Segment, data, ms, reported, seg};
+use crate::scene::{MSS, Scene, Segment, data, ms, plain, reported, seg, syn};
 use tcp::{Dropped, Piece, Span, State};
 
 #[test]
@@ -11,6 +11,21 @@ fn in_order_they_are_delivered_from_where_they_lie() {
         assert_eq!(verdict.deliver, Span { from: 0, len: 300 });
         assert_eq!((verdict.released, verdict.store.as_slice()), (0, &[][..]));
         scene.is(state);
+    }
+}
+
+#[test]
+fn every_second_one_is_acknowledged_at_once_if_that_is_asked_for() {
+    for (asked, said) in [(false, 0), (true, 1)] {
+        let config = tcp::Config { ack_every_second: asked, ..plain() };
+        let mut scene = Scene::established_by(&config, &syn());
+        for number in 0..3 {
+            scene.hears(&data(1 + number * 10, 1, 10));
+        }
+        // The third waits for a fourth.
+        assert_eq!(scene.takes_all().len(), said, "asked: {asked}");
+        scene.passes(ms(40));
+        scene.says("A", 1, 31);
     }
 }
 
