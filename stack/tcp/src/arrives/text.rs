@@ -107,12 +107,23 @@ impl Tcb {
         }
     }
 
-    /// RFC 2883 §4.2: what of the front of `text` was held already.
+    /// RFC 2883 §4: the first contiguous part of the payload that has arrived before, of `text`
+    /// what was held. In front of `text` there is nothing, or an earlier such part.
     fn note_overlap(&mut self, text: Block, payload: Seq, store: &Store) {
-        let fresh = store.as_slice().first().map(|piece| payload + u32::from(piece.from));
-        let end = fresh.unwrap_or(text.end);
-        if end.gt(text.start) {
-            self.rcv.dsack = Some(Block { start: text.start, end });
+        if payload.lt(text.start) {
+            return;
+        }
+        let mut fresh = store.as_slice().iter().map(|piece| {
+            let start = payload + u32::from(piece.from);
+            Block { start, end: start + u32::from(piece.len) }
+        });
+        let (start, next) = match fresh.next() {
+            Some(first) if first.start == text.start => (first.end, fresh.next()),
+            other => (text.start, other),
+        };
+        let end = next.map_or(text.end, |block| block.start);
+        if end.gt(start) {
+            self.rcv.dsack = Some(Block { start, end });
         }
     }
 

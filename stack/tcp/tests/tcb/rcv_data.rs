@@ -228,6 +228,13 @@ fn duplicates_are_reported_once_and_first() {
     assert_eq!(reported(&scene.says("A", 1, 1001)), [(2501, 3001), (2001, 3501)]);
     scene.hears(&data(501, 1, 1000));
     assert_eq!(reported(&scene.says("A", 1, 1501)), [(501, 1001), (2001, 3501)]);
+    // In the middle of a segment, and at its end: the first of them counts.
+    scene.hears(&data(4001, 1, 200));
+    scene.takes_all();
+    scene.hears(&data(3501, 1, 800));
+    assert_eq!(reported(&scene.says("A", 1, 1501)), [(4001, 4201), (2001, 4301)]);
+    scene.hears(&data(1501, 1, 700));
+    assert_eq!(reported(&scene.says("A", 1, 4301)), [(2001, 2201)]);
 }
 
 #[test]
