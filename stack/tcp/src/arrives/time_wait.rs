@@ -45,13 +45,19 @@ impl TimeWait {
         if segment.syn() && !segment.has_ack() && !segment.fin() && self.is_newer(segment) {
             return TimeWaitVerdict::Reopen;
         }
+        // Fifth, check the ACK field: "If the ACK bit is off, drop the segment and return."
+        if !segment.has_ack() && !segment.syn() {
+            return TimeWaitVerdict::Ignore;
+        }
         if segment.fin() && !segment.syn() {
             // "The only thing that can arrive in this state is a retransmission of the remote FIN.
             // Acknowledge it, and restart the 2 MSL timeout."
             return TimeWaitVerdict::Restart(self.answer(now));
         }
-        // An empty segment is not answered, or two ends in TIME-WAIT would never be silent.
-        if segment.is_empty() {
+        // First, check the sequence number. DEVIATION: RFC 9293 answers every segment that is out
+        // of place. We answer an empty one only if it acknowledges all that was sent: otherwise
+        // two ends in TIME-WAIT that disagree would never be silent.
+        if segment.is_empty() && (segment.seq == self.rcv_nxt || segment.ack != self.snd_nxt) {
             return TimeWaitVerdict::Ignore;
         }
         TimeWaitVerdict::Answer(self.answer(now))

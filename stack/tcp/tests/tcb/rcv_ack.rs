@@ -146,3 +146,31 @@ fn ten_thousand_of_them_repeated_bring_one_retransmission() {
     assert!(said.len() <= 1 + 2 + 10, "{}", said.len());
     assert!(said.iter().all(|segment| segment.flags.contains(flags("A"))));
 }
+
+#[test]
+fn in_time_wait_an_old_one_is_answered_if_the_ends_agree() {
+    let (mut scene, seq, ack) = Scene::in_state(State::TimeWait);
+    scene.hears(&seg("A", seq, ack));
+    scene.is_silent();
+    scene.hears(&seg("A", seq - 1, ack));
+    scene.says("A", ack, seq);
+    scene.hears(&seg("A", seq + 100_000, ack));
+    scene.says("A", ack, seq);
+    // The answer of an end that is in TIME-WAIT too, after a connection of which we know nothing.
+    scene.hears(&seg("A", seq + 1, ack + 1));
+    scene.is_silent();
+}
+
+#[test]
+fn in_time_wait_nothing_counts_without_one() {
+    let (mut scene, seq, _) = Scene::in_state(State::TimeWait);
+    for letters in ["", "F", "P"] {
+        for offset in [seq - 1, seq, seq + 1] {
+            scene.hears(&seg(letters, offset, 0));
+            scene.is_silent();
+        }
+    }
+    scene.hears(&Segment { payload_len: 10, ..seg("F", seq, 0) });
+    scene.is_silent();
+    scene.is(State::TimeWait);
+}
