@@ -111,6 +111,8 @@ pub struct Rcv {
     pub(crate) full_size: u16,
     /// Most bytes that are received and not consumed.
     pub(crate) capacity: u32,
+    /// Most bytes that the caller could store at the moment.
+    pub(crate) room: u32,
     /// Bytes in order that the application has not consumed.
     pub(crate) unread: u32,
     /// Last.ACK.sent (RFC 7323 §4.3).
@@ -123,10 +125,11 @@ pub struct Rcv {
 }
 
 impl Rcv {
-    /// The window that there is room for, as far as a header can say it. A buffer that is larger
-    /// keeps the window open while input waits.
-    pub(crate) fn room(&self) -> u32 {
-        (self.capacity - self.unread).min(u32::from(u16::MAX) << self.wscale)
+    /// Bytes that can be offered beside those that are unread, as far as a header can say it. A
+    /// buffer that is larger keeps the window open while input waits.
+    pub(crate) fn free(&self) -> u32 {
+        let sayable = u32::from(u16::MAX) << self.wscale;
+        (self.capacity - self.unread).min(self.room).min(sayable)
     }
 }
 
@@ -330,6 +333,7 @@ impl Tcb {
                 mss: config.mss(),
                 full_size: crate::config::MSS_DEFAULT,
                 capacity: config.receive_capacity_bytes,
+                room: u32::MAX,
                 unread: 0,
                 acked: rcv_nxt,
                 fin: None,
@@ -416,6 +420,18 @@ impl Tcb {
         self.rcv.unread
     }
 
+    /// Whether no text is held behind a hole.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.rcv.held.is_empty()
+    }
+
+    /// From now on, no more than `room` bytes are offered to the peer, where memory is shared and
+    /// has become scarce. What was offered before stays offered (SHLD-14).
+    pub fn offer_at_most(&mut self, room: u32) {
+        self.rcv.room = room;
+    }
+
     /// Bytes that are unread before the urgent mark, while there is one (MUST-31, MUST-62).
     ///
     /// Urgent data stay in the stream, where they are (RFC 6093): the mark is all there is to it.
@@ -444,7 +460,7 @@ impl Tcb {
         if rcv.urgent && rcv.up.le(rcv.nxt - rcv.unread) {
             rcv.urgent = false;
         }
-        let gain = rcv.room().saturating_sub(rcv.wnd);
+        let gain = rcv.free().saturating_sub(rcv.wnd);
         if gain >= (rcv.capacity / 2).min(2 * u32::from(rcv.mss)) && self.may_receive() {
             self.pending.ack = true;
         }

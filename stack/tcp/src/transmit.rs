@@ -13,6 +13,25 @@ use crate::time::Instant;
 const LIMITED_TRANSMIT_MAX: u8 = 2;
 
 impl Tcb {
+    /// Whether [`poll_transmit`](Self::poll_transmit) may have something to send now: if not, it
+    /// need not be asked before the next event, nor anything be made ready for a segment.
+    #[must_use]
+    pub fn has_output(&self, unacked: &impl SendBuffer) -> bool {
+        let pending = &self.pending;
+        match self.state {
+            State::Closed => pending.rst,
+            State::SynSent | State::SynReceived => pending.syn || pending.ack || pending.keep_alive,
+            State::TimeWait => pending.ack || pending.keep_alive,
+            _ => {
+                pending.ack
+                    || pending.keep_alive
+                    || self.snd.fin == Fin::Queued
+                    || unacked.backlog() > self.snd.flight()
+                    || !self.recovery.is_quiet()
+            }
+        }
+    }
+
     /// The next segment to be sent now, `None` when there is none. To be asked until then after
     /// each event: a segment, a time-out, a call of the user.
     pub fn poll_transmit(&mut self, now: Instant, unacked: &impl SendBuffer) -> Option<SegmentOut> {
@@ -143,9 +162,9 @@ impl Tcb {
     /// is taken (RFC 7323 §2.4).
     fn offer(&mut self) -> u16 {
         let rcv = &mut self.rcv;
-        let room = rcv.room();
-        if room >= (rcv.capacity / 2).min(u32::from(rcv.mss)) {
-            rcv.wnd = rcv.wnd.max(room);
+        let free = rcv.free();
+        if free >= (rcv.capacity / 2).min(u32::from(rcv.mss)) {
+            rcv.wnd = rcv.wnd.max(free);
         }
         u16::try_from(rcv.wnd >> rcv.wscale).unwrap_or(u16::MAX)
     }

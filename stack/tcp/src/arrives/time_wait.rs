@@ -35,6 +35,13 @@ pub enum TimeWaitVerdict {
 }
 
 impl TimeWait {
+    /// Of a connection that another state machine has led here: without timestamps, and with a
+    /// window of zero, since nothing can follow the peer's FIN.
+    #[must_use]
+    pub const fn without_timestamps(snd_nxt: Seq, rcv_nxt: Seq) -> Self {
+        Self { snd_nxt, rcv_nxt, wnd: 0, clock_on: false, clock_offset: 0, ts_recent: 0 }
+    }
+
     /// What a segment calls for.
     #[must_use]
     pub fn segment_arrives(&self, now: Instant, segment: &Segment<'_>) -> TimeWaitVerdict {

@@ -1,7 +1,9 @@
 //! A SYN arrives (RFC 9293 §3.10.7; RFC 5961 §4; RFC 6191).
 
 use crate::scene::{IRS, ISS, Scene, Segment, flags, plain, secs, seg, syn, timestamps};
-use tcp::{Config, Dropped, HalfOpen, Instant, Listen, Options, State, TimeWaitVerdict};
+use tcp::{
+    Config, Dropped, HalfOpen, Instant, Listen, Options, Seq, State, TimeWait, TimeWaitVerdict,
+};
 
 #[test]
 fn in_every_synchronised_state_it_is_challenged_wherever_it_is() {
@@ -132,6 +134,19 @@ fn in_time_wait_a_higher_number_reopens() {
     }
     assert!(scene.hears(&seg("S", seq + 10, 0)).reopen);
     scene.is_silent();
+}
+
+#[test]
+fn in_time_wait_without_timestamps_the_number_decides_and_the_window_is_closed() {
+    let entry = TimeWait::without_timestamps(Seq(500), Seq(900));
+    let heard = |letters: &str, seq: u32| {
+        let segment = Segment { seq: Seq(seq), options: timestamps(7, 0), ..seg(letters, 0, 0) };
+        entry.segment_arrives(Instant::ZERO, &segment)
+    };
+    assert_eq!(heard("S", 900), TimeWaitVerdict::Reopen);
+    let TimeWaitVerdict::Answer(answer) = heard("S", 899) else { panic!("an old SYN") };
+    assert_eq!((answer.seq, answer.ack, answer.wnd), (Seq(500), Seq(900), 0));
+    assert_eq!(answer.options, tcp::OptionsOut::default());
 }
 
 #[test]

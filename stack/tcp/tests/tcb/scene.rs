@@ -215,7 +215,10 @@ impl Scene {
     }
 
     fn listen_to_it(&mut self) {
-        while let Some(segment) = self.tcb.poll_transmit(self.now, &self.output) {
+        loop {
+            let may_say = self.tcb.has_output(&self.output);
+            let Some(segment) = self.tcb.poll_transmit(self.now, &self.output) else { break };
+            assert!(may_say, "it says {segment:?}, having had nothing to say");
             self.said.push_back(segment);
             assert!(self.said.len() < 10_000, "it does not stop talking");
         }

@@ -104,6 +104,24 @@ fn the_buffer_may_grow_as_far_as_the_scale_reaches() {
     assert_eq!(u32::from(scene.says("A", 1, 3001).wnd) << 5, ((1 << 20) - 2000) & !31);
 }
 
+#[test]
+fn it_offers_no_more_than_there_is_room_for_and_takes_nothing_back() {
+    let config = Config { receive_capacity_bytes: 10_000, ..plain() };
+    let mut scene = Scene::established_by(&config, &syn());
+    scene.tcb.offer_at_most(4000);
+    scene.hears(&data(1, 1, MSS));
+    scene.hears(&data(1001, 1, MSS));
+    assert_eq!(scene.says("A", 1, 2001).wnd, 8000, "what was offered stays offered");
+    for number in 2..8 {
+        scene.hears(&data(1 + number * 1000, 1, MSS));
+    }
+    let last = scene.takes_all().pop().expect("an acknowledgement");
+    assert_eq!(last.wnd, 4000);
+    scene.tcb.offer_at_most(u32::MAX);
+    scene.hears(&data(8001, 1, MSS));
+    assert_eq!(scene.says("A", 1, 9001).wnd, 10_000, "there is room again");
+}
+
 proptest! {
     /// SHLD-14: whatever arrives and is read, the right edge that the peer has seen never goes
     /// back by more than its scale, and what lies before it is always taken.
