@@ -9,12 +9,12 @@ mod common;
 
 use common::{Mode, Peer, Segment, World, config, fix_checksums};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use engine::Config;
+use engine::{Config, Smoltcp};
 use std::time::Duration;
 
 /// Connections that have a request waiting for them, each as a frame that is patched and sent.
 struct Load {
-    world: World,
+    world: World<Smoltcp>,
     frames: Vec<Vec<u8>>,
     next: usize,
 }
@@ -24,7 +24,7 @@ const REQUEST: &[u8] = b"GET /plaintext HTTP/1.1\r\nhost: showdown.example\r\n\r
 impl Load {
     fn new(connections: u32) -> Self {
         let config = Config { connections, half_open: connections, ..config() };
-        let mut world = World::new(Mode::Lines(66), config);
+        let mut world = World::<Smoltcp>::new(Mode::Lines(66), config);
         let request = Segment { payload: REQUEST, ..Segment::NONE };
         let frames = (0..connections)
             .map(|number| {

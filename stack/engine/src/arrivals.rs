@@ -3,13 +3,14 @@
 use crate::app::{App, Closed};
 use crate::core::Core;
 use crate::counters::Count;
+use crate::emit::emit;
 use crate::neighbours::read_arp_reply;
 use crate::packet::{ETHERNET_LEN, Packet, Segment, classify};
 use crate::port::Port;
-use crate::reply::{ARP_REPLY_LEN, ControlPacket, answer_arp, answer_echo, bare_ack, reset_for};
+use crate::reply::{ARP_REPLY_LEN, ControlPacket, answer_arp, answer_echo, reset_for};
 use crate::table::Connection;
 use crate::time_wait::Verdict;
-use crate::transport::{Phase, Tcp};
+use crate::transport::{Arrival, Listened, Phase, Stranger, Tcp};
 use queue::{Frame, Queue};
 use std::net::Ipv4Addr;
 use tcp::Instant;
@@ -114,33 +115,50 @@ impl<A: App, T: Tcp> Core<A, T> {
         connection.mac = Some(segment.mac);
         let phase_before = self.tcp.phase(&connection.tcp);
         let backlog_before = self.tcp.backlog(&connection.tcp);
-        let reply_len = self.tcp.segment_arrives(now, &mut connection.tcp, packet, &mut self.reply);
+        let Arrival { reply, in_packet, dropped } =
+            self.tcp.segment_arrives(now, &mut connection.tcp, packet, &mut self.reply);
+        if let Some(dropped) = dropped {
+            self.counters.add(dropped);
+        }
         if self.tcp.backlog(&connection.tcp) < backlog_before {
             connection.waiting_since = now;
         }
         let phase = self.tcp.phase(&connection.tcp);
         if phase != phase_before {
-            match phase {
-                // What led here acknowledged our FIN and carried or followed the peer's.
-                Phase::TimeWait => connection.time_wait = (segment.ack, segment.seq_end()),
-                Phase::Closed if segment.flags.rst => {
-                    connection.ended.get_or_insert(Closed::ResetByPeer);
-                }
-                Phase::Closed => {
-                    connection.ended.get_or_insert(Closed::Finished);
-                }
-                Phase::Open | Phase::Handshake => {}
-            }
-            if phase_before == Phase::Handshake && phase == Phase::Open {
-                self.handshake_completes(now, index);
-            }
+            self.phase_changes(now, index, segment, (phase_before, phase));
         }
         self.discard_after_close(index);
-        if self.has_event(index) {
+        let fresh = &packet[in_packet];
+        if !fresh.is_empty() && self.tcp.unread(&self.table.at(index).tcp) > 0 {
+            self.tell(now, index, fresh);
+        } else if self.has_event(index) {
             self.table.push_input(index);
         }
         self.table.push_output(index);
-        reply_len
+        reply
+    }
+
+    fn phase_changes(
+        &mut self,
+        now: Instant,
+        index: u32,
+        segment: &Segment,
+        (before, phase): (Phase, Phase),
+    ) {
+        let connection = self.table.at(index);
+        match phase {
+            // What led here acknowledged our FIN and carried or followed the peer's.
+            Phase::TimeWait => connection.time_wait = (segment.ack, segment.seq_end()),
+            Phase::Closed => {
+                let seen = if segment.flags.rst { Closed::ResetByPeer } else { Closed::Finished };
+                let why = self.tcp.ended(&connection.tcp).unwrap_or(seen);
+                connection.ended.get_or_insert(why);
+            }
+            Phase::Open | Phase::Handshake => {}
+        }
+        if before == Phase::Handshake && phase == Phase::Open {
+            self.handshake_completes(now, index);
+        }
     }
 
     fn handshake_completes(&mut self, now: Instant, index: u32) {
@@ -169,43 +187,82 @@ impl<A: App, T: Tcp> Core<A, T> {
         segment: &Segment,
         packet: &[u8],
     ) -> Option<usize> {
-        match self.time_wait.segment_arrives(now, segment) {
+        match self.time_wait_hears(now, segment, packet) {
             Some(Verdict::Ignore) => return None,
-            Some(Verdict::Acknowledge { seq, ack }) => {
+            Some(Verdict::Answer(answer)) => {
                 self.counters.add(Count::TimeWaitAcks);
-                return Some(self.reply_with(bare_ack(address, segment.flow, seq, ack)));
+                return Some(emit(address, segment.flow, &answer, &mut self.reply));
             }
             Some(Verdict::Reopen) => self.counters.add(Count::TimeWaitReused),
             None => {}
         }
-        let begins = segment.flags.syn && !segment.flags.ack;
-        if begins && segment.flow.local_port() == self.config.listen.port() {
-            if !self.is_draining {
-                self.syn_arrives(now, segment, packet);
-                return None;
-            }
-            self.counters.add(Count::SynDraining);
+        if segment.flow.local_port() != self.config.listen.port() {
+            return self.refuse(now, address, segment);
         }
-        self.refuse(now, address, segment)
+        let begins = segment.flags.syn && !segment.flags.ack;
+        if begins && self.is_draining {
+            self.counters.add(Count::SynDraining);
+            return self.refuse(now, address, segment);
+        }
+        self.listener_hears(now, address, segment, packet)
     }
 
-    /// RFC 9293 §3.10.7.2, "LISTEN": a SYN begins a connection, if there is room for one.
-    fn syn_arrives(&mut self, now: Instant, segment: &Segment, packet: &[u8]) {
-        if self.table.half_open() >= self.config.half_open as usize {
-            return self.counters.add(Count::SynBacklogFull);
+    fn time_wait_hears(
+        &mut self,
+        now: Instant,
+        segment: &Segment,
+        packet: &[u8],
+    ) -> Option<Verdict> {
+        if self.time_wait.len() == 0 {
+            return None;
         }
-        if self.table.is_full() {
-            return self.counters.add(Count::SynTableFull);
+        let parsed = tcp::Segment::parse(&packet[segment.ip_header_len..]);
+        self.time_wait.segment_arrives(now, segment.flow, &parsed.ok()?)
+    }
+
+    /// RFC 9293 §3.10.7.2, "LISTEN": returns the length of the reply.
+    fn listener_hears(
+        &mut self,
+        now: Instant,
+        address: Ipv4Addr,
+        segment: &Segment,
+        packet: &[u8],
+    ) -> Option<usize> {
+        let begins = segment.flags.syn && !segment.flags.ack;
+        if begins && self.table.half_open() >= self.config.half_open as usize {
+            self.counters.add(Count::SynBacklogFull);
+            return None;
         }
-        let Some(tcp) = self.tcp.accept(now, segment.flow, packet) else {
-            return self.counters.add(Count::SynUnacceptable);
-        };
-        self.counters.add(Count::HalfOpened);
+        let Segment { flow, mac, .. } = *segment;
+        let stranger = Stranger { flow, mac, packet, begins, is_full: self.table.is_full() };
+        let Self { tcp, reply, counters, .. } = self;
+        match tcp.listen(now, &stranger, reply, counters) {
+            Listened::Refuse => self.refuse(now, address, segment),
+            Listened::Drop(reason) => {
+                self.counters.add(reason);
+                None
+            }
+            Listened::Reply(len) => Some(len),
+            Listened::Begin(tcp) => {
+                self.counters.add(Count::HalfOpened);
+                let index = self.enter(now, segment, tcp);
+                self.table.push_output(index);
+                None
+            }
+            Listened::Complete(tcp) => {
+                let index = self.enter(now, segment, tcp);
+                self.connection_hears(now, index, segment, packet)
+            }
+        }
+    }
+
+    /// Enters a connection whose handshake is not complete; the table must not be full.
+    fn enter(&mut self, now: Instant, segment: &Segment, tcp: T::Conn) -> u32 {
         let limit = now + self.config.handshake_timeout;
         let connection = Connection::new(now, tcp, segment.flow, Some(segment.mac), limit);
         let index = self.table.insert(connection);
         self.table.reschedule(index);
-        self.table.push_output(index);
+        index
     }
 
     /// RFC 9293 §3.10.7.1, "CLOSED": a reset answers, as often as the rate limit allows.

@@ -12,12 +12,18 @@ pub struct Config {
     /// Connections in the table at a time, half-open ones included. Memory for the tables is
     /// taken when the engine is made, that of a connection when it opens.
     pub connections: u32,
-    /// Half-open connections at a time; beyond it SYNs are dropped.
+    /// Half-open connections at a time; beyond it SYNs are answered with cookies if TCP can, else
+    /// dropped.
     pub half_open: u32,
     /// Receive buffer of a connection: the largest window, and the most unread input.
     pub rx_buffer_bytes: usize,
     /// Send buffer of a connection: the most output that is unsent or unacknowledged.
     pub tx_buffer_bytes: usize,
+    /// What all connections together may have of output beyond a chunk for each, and of unread or
+    /// unordered input, where TCP keeps both in pools.
+    pub tx_pool_bytes: usize,
+    /// See [`tx_pool_bytes`](Self::tx_pool_bytes).
+    pub rx_pool_bytes: usize,
     /// From a SYN to the end of the handshake.
     pub handshake_timeout: Duration,
     /// Output waiting and nothing heard of the peer: RFC 9293 §3.8.3 calls it R2.
@@ -57,6 +63,8 @@ impl Config {
             half_open: 4096,
             rx_buffer_bytes: 64 * 1024,
             tx_buffer_bytes: 256 * 1024,
+            tx_pool_bytes: 64 * 1024 * 1024,
+            rx_pool_bytes: 64 * 1024 * 1024,
             handshake_timeout: Duration::from_secs(15),
             user_timeout: Duration::from_secs(100),
             fin_wait_timeout: Duration::from_secs(60),

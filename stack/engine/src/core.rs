@@ -5,7 +5,6 @@ use crate::config::Config;
 use crate::counters::{Count, Counters};
 use crate::ephemeral::EphemeralPorts;
 use crate::neighbours::Neighbours;
-use crate::packet::ETHERNET_LEN;
 use crate::port::Port;
 use crate::rate::RateLimit;
 use crate::table::{Connection, Table};
@@ -13,7 +12,7 @@ use crate::time_wait::TimeWait;
 use crate::transport::{Phase, Tcp};
 use queue::{BURST_MAX, Queue};
 use std::time::Duration;
-use tcp::Instant;
+use tcp::{Instant, Seq};
 
 /// Connections whose application is told something in one poll, at most.
 const INPUT_MAX: usize = 4 * BURST_MAX;
@@ -82,8 +81,10 @@ impl<A: App, T: Tcp> Core<A, T> {
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let handshakes = self.tcp.handshake_timeout();
+        let handshakes = (handshakes != Instant::NEVER).then_some(handshakes);
         let tables = [self.table.next_deadline(), self.time_wait.next_deadline()];
-        let others = [self.neighbours.next_deadline(), self.drain_deadline];
+        let others = [handshakes, self.neighbours.next_deadline(), self.drain_deadline];
         tables.into_iter().chain(others).flatten().min()
     }
 
@@ -92,7 +93,7 @@ impl<A: App, T: Tcp> Core<A, T> {
     pub(crate) fn input(&mut self, now: Instant) {
         for _ in 0..self.table.input_len().min(INPUT_MAX) {
             if let Some(index) = self.table.pop_input() {
-                self.tell(now, index);
+                self.tell(now, index, &[]);
             }
         }
     }
@@ -106,27 +107,38 @@ impl<A: App, T: Tcp> Core<A, T> {
     }
 
     /// Tells the application of a connection what there is to tell.
-    fn tell(&mut self, now: Instant, index: u32) {
-        for _ in 0..EVENTS_PER_TURN {
+    ///
+    /// `fresh` is unread input that lies in the frame that has just arrived, and nowhere else: what
+    /// is left of it is kept.
+    pub(crate) fn tell(&mut self, now: Instant, index: u32, mut fresh: &[u8]) {
+        let mut turns = EVENTS_PER_TURN;
+        while turns > 0 {
+            turns -= 1;
             let Self { app, tcp, table, config, .. } = self;
             let connection = table.at(index);
             let input = (tcp.unread(&connection.tcp), tcp.is_eof(&connection.tcp));
             let backlog = tcp.backlog(&connection.tcp);
             let event = connection.next_event(input, backlog, config.tx_buffer_bytes);
-            let (Some(event), Some(conn)) = (event, &mut connection.app) else {
-                return self.table.push_output(index);
-            };
+            let (Some(event), Some(conn)) = (event, &mut connection.app) else { break };
             if backlog == 0 {
                 connection.waiting_since = now;
             }
-            let (input, buffer) = tcp.split(&mut connection.tcp);
-            let mut outbox = Outbox::new(buffer, connection.waiting_since);
+            let (stored, mut buffer) = tcp.split(&mut connection.tcp);
+            let input = if fresh.is_empty() { stored } else { fresh };
+            let mut outbox = Outbox::new(&mut buffer, connection.waiting_since);
             let advance = app.ready(now, conn, event, input, &mut outbox);
+            drop(buffer);
             connection.told(event);
+            fresh = fresh.get(advance.consumed..).unwrap_or_default();
             self.apply(now, index, advance);
         }
+        let connection = self.table.at(index);
+        // What the application has closed is discarded, and not unread any more.
+        if !fresh.is_empty() && self.tcp.unread(&connection.tcp) > 0 {
+            self.tcp.keep(&mut connection.tcp, fresh);
+        }
         self.table.push_output(index);
-        if self.has_event(index) {
+        if turns == 0 && self.has_event(index) {
             self.table.push_input(index);
         }
     }
@@ -192,9 +204,10 @@ impl<A: App, T: Tcp> Core<A, T> {
         if self.tcp.backlog(&connection.tcp) == 0 {
             connection.waiting_since = now;
         }
-        let (_, buffer) = self.tcp.split(&mut connection.tcp);
-        let mut outbox = Outbox::new(buffer, connection.waiting_since);
+        let (_, mut buffer) = self.tcp.split(&mut connection.tcp);
+        let mut outbox = Outbox::new(&mut buffer, connection.waiting_since);
         let result = send(conn, &mut outbox);
+        drop(buffer);
         self.table.push_output(id.index);
         Some(result)
     }
@@ -232,7 +245,7 @@ impl<A: App, T: Tcp> Core<A, T> {
             self.table.push_output(index);
         }
         if wake {
-            self.tell(now, index);
+            self.tell(now, index, &[]);
         }
         if limit {
             self.limit_reached(now, index);
@@ -274,6 +287,7 @@ impl<A: App, T: Tcp> Core<A, T> {
         // Nothing is owed to a peer that has everything and our FIN behind it: it may keep its side
         // open for ever, and must not keep us. A moment lets the usual client end in good order.
         self.config.fin_wait_timeout = self.config.fin_wait_timeout.min(DRAIN_FIN_WAIT);
+        self.tcp.drain(now + DRAIN_HANDSHAKE);
         for index in self.table.indices() {
             let connection = self.table.at(index);
             if connection.half_open {
@@ -293,6 +307,7 @@ impl<A: App, T: Tcp> Core<A, T> {
     // Output.
 
     pub(crate) fn output<Q: Queue>(&mut self, now: Instant, port: &mut Port<Q>) {
+        self.handshakes(now, port);
         for _ in 0..self.table.output_len().min(OUTPUT_MAX) {
             if !port.has_room() {
                 break;
@@ -307,6 +322,20 @@ impl<A: App, T: Tcp> Core<A, T> {
                     break;
                 }
             }
+        }
+    }
+
+    /// Sends again what handshakes without a connection wait for, a burst of them at most.
+    fn handshakes<Q: Queue>(&mut self, now: Instant, port: &mut Port<Q>) {
+        while self.tcp.handshake_timeout() <= now && port.has_room() {
+            let Some(mut frame) = port.queue.alloc() else {
+                return self.counters.add(Count::NoFrame);
+            };
+            let buffer = port.packet_mut(&mut frame, self.reply.len());
+            let Some((len, mac)) = self.tcp.poll_handshake(now, buffer, &mut self.counters) else {
+                return port.queue.free(frame);
+            };
+            port.send_tcp(frame, len, mac, &mut self.counters);
         }
     }
 
@@ -325,13 +354,12 @@ impl<A: App, T: Tcp> Core<A, T> {
                 return Turn::More;
             }
             let Some(mut frame) = port.queue.alloc() else { return Turn::NoFrame };
-            let room = u16::try_from(ETHERNET_LEN + self.reply.len()).expect("checked by `new`");
-            let buffer = &mut port.queue.bytes_mut(&mut frame, room)[ETHERNET_LEN..];
+            let buffer = port.packet_mut(&mut frame, self.reply.len());
             let Some(len) = self.tcp.poll_transmit(now, &mut connection.tcp, buffer) else {
                 // A time-out without a segment, such as one that only changed TCP's state.
                 port.queue.free(frame);
-                connection.tcp_timer =
-                    self.tcp.poll_timeout(now, &connection.tcp).max(now + IDLE_PAUSE);
+                let at = self.tcp.poll_timeout(now, &connection.tcp);
+                connection.tcp_timer = if at > now { at } else { now + IDLE_PAUSE };
                 return Turn::Done;
             };
             port.send_tcp(frame, len, mac, &mut self.counters);
@@ -361,7 +389,11 @@ impl<A: App, T: Tcp> Core<A, T> {
         let connection = self.table.remove(index);
         if phase == Phase::TimeWait {
             let (snd_nxt, rcv_nxt) = connection.time_wait;
-            let entered = self.time_wait.enter(now, connection.flow, snd_nxt, rcv_nxt);
+            let rest = self
+                .tcp
+                .time_wait(&connection.tcp)
+                .unwrap_or_else(|| tcp::TimeWait::without_timestamps(Seq(snd_nxt), Seq(rcv_nxt)));
+            let entered = self.time_wait.enter(now, connection.flow, rest);
             let count = if entered { Count::TimeWaitEntered } else { Count::TimeWaitOverflow };
             self.counters.add(count);
         }
@@ -369,7 +401,10 @@ impl<A: App, T: Tcp> Core<A, T> {
     }
 
     fn end(&mut self, connection: Connection<A::Conn, T::Conn>) {
-        let why = connection.ended.unwrap_or(Closed::Finished);
+        let why = connection
+            .ended
+            .or_else(|| self.tcp.ended(&connection.tcp))
+            .unwrap_or(Closed::Finished);
         if let (true, Some(token)) = (connection.half_open, connection.token) {
             self.connect_ends(&connection, token);
         } else if connection.half_open {

@@ -72,6 +72,28 @@ counts! {
     ArpLearnt = "arp_learnt",
     /// Neighbours that answered none of the requests.
     ArpUnanswered = "arp_unanswered",
+    /// Dropped: for a connection that is over, or is in TIME-WAIT and has no use for it.
+    RxAfterEnd = "rx_after_end_segments",
+    /// Dropped: outside of the receive window; most repeat what has arrived (RFC 9293 §3.10.7.4).
+    RxOutOfWindow = "rx_out_of_window_segments",
+    /// Dropped: an old duplicate by its timestamp (RFC 7323 §5.3).
+    RxPaws = "rx_paws_segments",
+    /// Dropped: without a timestamp where both ends use them (RFC 7323 §3.2).
+    RxNoTimestamp = "rx_no_timestamp_segments",
+    /// Dropped: a reset that does not name the next sequence number (RFC 5961 §3.2).
+    RxUnprovenReset = "rx_unproven_reset_segments",
+    /// Dropped: a SYN of a connection that is open (RFC 5961 §4.2).
+    RxUnexpectedSyn = "rx_unexpected_syn_segments",
+    /// Dropped: without an ACK where one must be.
+    RxNoAck = "rx_no_ack_segments",
+    /// Dropped: acknowledges what was never sent, or what is too old (RFC 5961 §5.2).
+    RxBadAck = "rx_bad_ack_segments",
+    /// Payload dropped: it would have opened one hole too many.
+    RxTooManyHoles = "rx_too_many_holes_segments",
+    /// Payload dropped: behind the peer's FIN, or on a SYN.
+    RxUnwanted = "rx_unwanted_segments",
+    /// Payload dropped: the pool for what cannot be handed on at once is empty.
+    RxStoreFull = "rx_store_full_segments",
     /// ARP requests answered.
     ArpReplies = "arp_replies",
     /// ARP requests not answered because of the rate limit.
@@ -90,7 +112,7 @@ counts! {
     NoFrame = "tx_no_frame_polls",
     /// Polls after which frames still wait for room in the transmit ring.
     RingFull = "tx_ring_full_polls",
-    /// Dropped SYNs: as many connections are half open as may be.
+    /// Dropped SYNs: as many connections are half open as may be, and TCP has no cookies.
     SynBacklogFull = "syn_backlog_full_segments",
     /// Dropped SYNs: the connection table is full.
     SynTableFull = "syn_table_full_segments",
@@ -114,6 +136,20 @@ counts! {
     ConnectUnreachable = "connects_unreachable",
     /// Active opens cut off by a drain.
     ConnectDrained = "connects_drained",
+    /// SYN-ACKs sent again to half-open connections of the SYN cache.
+    SynAckRetransmits = "syn_ack_retransmits",
+    /// SYNs answered with a cookie, because the SYN cache was full (RFC 4987 §3.6).
+    SynCookiesSent = "syn_cookies_sent",
+    /// Handshakes that a cookie completed.
+    SynCookiesAccepted = "syn_cookies_accepted",
+    /// Segments of no connection that were no cookie of ours, or one that was too old.
+    SynCookiesRejected = "syn_cookies_rejected",
+    /// Dropped: would have completed a handshake, but the connection table is full.
+    AcceptTableFull = "accept_table_full_segments",
+    /// Dropped: neither completes nor ends the half-open connection it belongs to.
+    HalfOpenIgnored = "half_open_ignored_segments",
+    /// Dropped: neither SYN nor ACK, to the port that is listened on (RFC 9293 §3.10.7.2).
+    ListenIgnored = "listen_ignored_segments",
     /// Handshakes completed.
     Opened = "tcp_opened",
     /// Completed, but refused by the application.
@@ -145,14 +181,15 @@ counts! {
 
 /// All counts of one engine.
 #[derive(Clone, Debug)]
-pub(crate) struct Counters([u64; Count::ALL.len()]);
+pub struct Counters([u64; Count::ALL.len()]);
 
 impl Counters {
     pub(crate) fn new() -> Self {
         Self([0; Count::ALL.len()])
     }
 
-    pub(crate) fn add(&mut self, count: Count) {
+    /// Counts one more.
+    pub fn add(&mut self, count: Count) {
         self.add_many(count, 1);
     }
 

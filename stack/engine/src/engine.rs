@@ -96,7 +96,7 @@ impl<Q: Queue, A: App, T: Tcp> Engine<Q, A, T> {
     /// Whether no connection is left. Those in TIME-WAIT do not count.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        self.core.table.len() == 0
+        self.core.table.len() + self.core.tcp.half_open() == 0
     }
 
     /// No timer is due before this instant: how long a caller may sleep, or a simulator skip,
@@ -122,13 +122,16 @@ impl<Q: Queue, A: App, T: Tcp> Engine<Q, A, T> {
     /// opens among them, those in TIME-WAIT, and MAC addresses known or asked for.
     pub fn counters(&self, visit: &mut dyn FnMut(Counter, u64)) {
         let gauge = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-        visit(Counter("connections_now"), gauge(self.core.table.len()));
-        visit(Counter("half_open_now"), gauge(self.core.table.half_open()));
+        // A handshake may have a connection in the table, or be known to TCP only.
+        let half_open = self.core.tcp.half_open();
+        visit(Counter("connections_now"), gauge(self.core.table.len() + half_open));
+        visit(Counter("half_open_now"), gauge(self.core.table.half_open() + half_open));
         visit(Counter("connecting_now"), gauge(self.core.table.connecting()));
         visit(Counter("neighbours_now"), gauge(self.core.neighbours.len()));
         visit(Counter("time_wait_now"), gauge(self.core.time_wait.len()));
         visit(Counter("frames_outstanding"), gauge(self.port.queue.outstanding()));
         self.core.counters.visit(visit);
+        self.core.tcp.counters(visit);
         self.port.queue.counters(visit);
     }
 

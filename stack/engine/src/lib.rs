@@ -12,13 +12,17 @@
 //!              rx_burst │                 │ tx_burst        (stack/queue)
 //! ```
 //!
+//! What arrives in order is told to the application at once, from the frame that it lies in; all
+//! else that there is to tell, and all output, waits until the burst has been looked at.
+//!
 //! Work per packet does not depend on how many connections are open: nothing here walks over
 //! connections, except [`Engine::drain`] once and its deadline once. Everything has a bound in
 //! [`Config`] or a constant, every drop a [`Count`]. Received frames are answered in place (ARP,
 //! ICMP, resets, immediate ACKs), so that control traffic never waits for a free frame; other
 //! output that finds none stays with its connection until the next poll.
 //!
-//! Which TCP runs the connections is a type parameter ([`Tcp`]); [`Smoltcp`] is the first.
+//! Which TCP runs the connections is a type parameter ([`Tcp`]): [`Smoltcp`] is the off-the-shelf
+//! stack, [`Native`] our own.
 //!
 //! What it deliberately does not do: IPv6, IP options and fragments, routing (a reply goes to the
 //! MAC address that the segment came from, and a peer that we connect to is on the link), asking
@@ -35,9 +39,11 @@ mod config;
 mod connect;
 mod core;
 mod counters;
+mod emit;
 mod engine;
 mod ephemeral;
 mod flow;
+mod native;
 mod neighbours;
 mod packet;
 mod port;
@@ -51,8 +57,9 @@ mod wheel;
 
 pub use app::{Advance, App, Close, Closed, ConnId, ConnectError, Event, Outbox};
 pub use config::Config;
-pub use counters::Count;
+pub use counters::{Count, Counters};
 pub use engine::Engine;
 pub use flow::Flow;
+pub use native::{Native, NativeConn, NativeOutput};
 pub use smol::{SmolConn, Smoltcp};
-pub use transport::{Phase, SendBuffer, Tcp};
+pub use transport::{Arrival, Listened, Phase, SendBuffer, Stranger, Tcp};

@@ -44,7 +44,8 @@ pub(crate) struct Segment {
     pub(crate) flow: Flow,
     /// The MAC address it came from.
     pub(crate) mac: Mac,
-    /// Length of its IPv4 packet, in bytes.
+    /// Length of its IPv4 header and of its IPv4 packet, in bytes.
+    pub(crate) ip_header_len: usize,
     pub(crate) ip_len: usize,
     pub(crate) seq: u32,
     pub(crate) ack: u32,
@@ -144,6 +145,7 @@ fn classify_tcp(identity: &Identity, mac: Mac, ip: &Ipv4Packet<&[u8]>) -> Result
     Ok(Segment {
         flow: Flow::new(SocketAddrV4::new(ip.src_addr(), tcp.src_port()), tcp.dst_port()),
         mac,
+        ip_header_len: usize::from(ip.header_len()),
         ip_len: usize::from(ip.total_len()),
         seq: tcp.seq_number().0.cast_unsigned(),
         ack: if flags.ack { tcp.ack_number().0.cast_unsigned() } else { 0 },

@@ -54,6 +54,12 @@ impl<Q: Queue> Port<Q> {
         }
     }
 
+    /// Room for an IPv4 packet of at most `mtu` bytes in `frame`.
+    pub(crate) fn packet_mut(&mut self, frame: &mut Frame, mtu: usize) -> &mut [u8] {
+        let room = u16::try_from(ETHERNET_LEN + mtu).expect("a frame holds a packet of the MTU");
+        &mut self.queue.bytes_mut(frame, room)[ETHERNET_LEN..]
+    }
+
     /// Puts the Ethernet header and the checksums on the IPv4 packet of `ip_len` bytes that lies
     /// behind the room for them in `frame`, and sends it to `mac`.
     pub(crate) fn send_tcp(

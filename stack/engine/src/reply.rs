@@ -1,24 +1,21 @@
-//! Answers that need no connection: ARP, ICMP echo, resets and the ACK of TIME-WAIT.
+//! Answers that need no connection: ARP, ICMP echo, and resets.
 
 use crate::checksum::Sum;
 use crate::counters::Count;
-use crate::flow::Flow;
+use crate::emit::{HOP_LIMIT, emit};
 use crate::packet::{ETHERNET_LEN, IPV4_LEN, Identity, Mac, Segment, TCP_LEN};
 use crate::port::{fill_ipv4_checksum, write_ethernet};
-use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, IpAddress,
-    IpProtocol, Ipv4Packet, Ipv4Repr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, Ipv4Packet,
 };
 use std::net::Ipv4Addr;
+use tcp::{Flags, SegmentOut, Seq};
 
 /// Length of an ARP packet for Ethernet and IPv4, in bytes.
 const ARP_LEN: usize = 28;
 /// Length of a frame that answers an ARP request.
 pub(crate) const ARP_REPLY_LEN: u16 = 42;
 const _: () = assert!(ARP_REPLY_LEN as usize == ETHERNET_LEN + ARP_LEN);
-/// Time to live of what we send, as smoltcp sets it too.
-const HOP_LIMIT: u8 = 64;
 
 /// Turns the ARP request in `frame` into the reply, [`ARP_REPLY_LEN`] bytes long.
 ///
@@ -107,56 +104,13 @@ pub(crate) fn reset_for(address: Ipv4Addr, segment: &Segment) -> Option<ControlP
     if segment.flags.rst {
         return None;
     }
-    let (seq, ack) =
-        if segment.flags.ack { (segment.ack, None) } else { (0, Some(segment.seq_end())) };
-    Some(control_packet(address, segment.flow, TcpControl::Rst, seq, ack))
-}
-
-/// The empty acknowledgement that answers a segment in TIME-WAIT.
-///
-/// Its window is zero: the peer has sent its FIN, no more data can follow.
-pub(crate) fn bare_ack(address: Ipv4Addr, flow: Flow, seq: u32, ack: u32) -> ControlPacket {
-    control_packet(address, flow, TcpControl::None, seq, Some(ack))
-}
-
-fn control_packet(
-    address: Ipv4Addr,
-    flow: Flow,
-    control: TcpControl,
-    seq: u32,
-    ack: Option<u32>,
-) -> ControlPacket {
-    let number = |value: u32| TcpSeqNumber(value.cast_signed());
-    let ip = Ipv4Repr {
-        src_addr: address,
-        dst_addr: *flow.peer().ip(),
-        next_header: IpProtocol::Tcp,
-        payload_len: TCP_LEN,
-        hop_limit: HOP_LIMIT,
-    };
-    let tcp = TcpRepr {
-        src_port: flow.local_port(),
-        dst_port: flow.peer().port(),
-        control,
-        seq_number: number(seq),
-        ack_number: ack.map(number),
-        window_len: 0,
-        window_scale: None,
-        max_seg_size: None,
-        sack_permitted: false,
-        sack_ranges: [None; 3],
-        timestamp: None,
-        payload: &[],
+    let reset = if segment.flags.ack {
+        SegmentOut { seq: Seq(segment.ack), flags: Flags::RST, ..SegmentOut::default() }
+    } else {
+        let (ack, flags) = (Seq(segment.seq_end()), Flags::RST | Flags::ACK);
+        SegmentOut { ack, flags, ..SegmentOut::default() }
     };
     let mut packet = [0; CONTROL_LEN];
-    // The checksums are the port's affair.
-    let checksums = ChecksumCapabilities::ignored();
-    ip.emit(&mut Ipv4Packet::new_unchecked(&mut packet[..]), &checksums);
-    tcp.emit(
-        &mut TcpPacket::new_unchecked(&mut packet[IPV4_LEN..]),
-        &IpAddress::Ipv4(ip.src_addr),
-        &IpAddress::Ipv4(ip.dst_addr),
-        &checksums,
-    );
-    packet
+    emit(address, segment.flow, &reset, &mut packet);
+    Some(packet)
 }

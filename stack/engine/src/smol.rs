@@ -14,8 +14,9 @@
 //! and retransmits at the same time takes none of these, and both stand still until the
 //! application gives up.
 
+use crate::counters::{Count, Counters};
 use crate::flow::Flow;
-use crate::transport::{Phase, SendBuffer, Tcp};
+use crate::transport::{Arrival, Listened, Phase, SendBuffer, Stranger, Tcp};
 use siphasher::sip::SipHasher13;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
@@ -129,6 +130,24 @@ impl Smoltcp {
         SmolConn { sockets, handle }
     }
 
+    /// Makes a connection of the SYN in `packet`, `None` if it is not acceptable.
+    fn accept(&mut self, now: Instant, flow: Flow, packet: &[u8]) -> Option<SmolConn> {
+        let mut conn = self.take_socket();
+        if conn.socket_mut().listen(flow.local_port()).is_err() {
+            return None;
+        }
+        let mut first = interface(self.address, self.mtu, self.isn_seed(now, flow));
+        // A SYN that is accepted is answered by `poll_transmit`, one that is not by the engine:
+        // what smoltcp may say to it at once, a reset, has no room here and is not sent.
+        let mut device = OneSlot::new(self.mtu, Some(packet), &mut []);
+        first.poll_ingress_single(to_smol(now), &mut device, &mut conn.sockets);
+        if conn.socket().state() == State::SynReceived {
+            return Some(conn);
+        }
+        self.release(conn);
+        None
+    }
+
     /// A seed for the initial sequence number of `flow`.
     ///
     /// DEVIATION: RFC 9293 §3.4.1 wants ISN = M + F(4-tuple, secret). smoltcp draws it from a
@@ -158,21 +177,25 @@ fn interface(address: Ipv4Addr, mtu: usize, random_seed: u64) -> Interface {
 impl Tcp for Smoltcp {
     type Conn = SmolConn;
 
-    fn accept(&mut self, now: Instant, flow: Flow, packet: &[u8]) -> Option<SmolConn> {
-        let mut conn = self.take_socket();
-        if conn.socket_mut().listen(flow.local_port()).is_err() {
-            return None;
+    type Output<'a> = &'a mut Socket<'static>;
+
+    fn listen(
+        &mut self,
+        now: Instant,
+        stranger: &Stranger<'_>,
+        _: &mut [u8],
+        _: &mut Counters,
+    ) -> Listened<SmolConn> {
+        if !stranger.begins {
+            return Listened::Refuse;
         }
-        let mut first = interface(self.address, self.mtu, self.isn_seed(now, flow));
-        // A SYN that is accepted is answered by `poll_transmit`, one that is not by the engine:
-        // what smoltcp may say to it at once, a reset, has no room here and is not sent.
-        let mut device = OneSlot::new(self.mtu, Some(packet), &mut []);
-        first.poll_ingress_single(to_smol(now), &mut device, &mut conn.sockets);
-        if conn.socket().state() == State::SynReceived {
-            return Some(conn);
+        if stranger.is_full {
+            return Listened::Drop(Count::SynTableFull);
         }
-        self.release(conn);
-        None
+        match self.accept(now, stranger.flow, stranger.packet) {
+            Some(conn) => Listened::Begin(conn),
+            None => Listened::Drop(Count::SynUnacceptable),
+        }
     }
 
     fn connect(&mut self, now: Instant, flow: Flow) -> Option<SmolConn> {
@@ -193,10 +216,14 @@ impl Tcp for Smoltcp {
         conn: &mut SmolConn,
         packet: &[u8],
         reply: &mut [u8],
-    ) -> Option<usize> {
+    ) -> Arrival {
         let mut device = OneSlot::new(self.mtu, Some(packet), reply);
         self.interface.poll_ingress_single(to_smol(now), &mut device, &mut conn.sockets);
-        device.written
+        Arrival { reply: device.written, ..Arrival::default() }
+    }
+
+    fn keep(&mut self, _: &mut SmolConn, bytes: &[u8]) {
+        unreachable!("{} bytes in a packet: smoltcp has stored all it took", bytes.len());
     }
 
     fn poll_transmit(
@@ -250,7 +277,7 @@ impl Tcp for Smoltcp {
 
     /// smoltcp lends either its receive ring or its send ring, never both at once, and the unread
     /// bytes may lie around the ring's end: so they are copied out, into one piece.
-    fn split<'a>(&'a mut self, conn: &'a mut SmolConn) -> (&'a [u8], &'a mut dyn SendBuffer) {
+    fn split<'a>(&'a mut self, conn: &'a mut SmolConn) -> (&'a [u8], &'a mut Socket<'static>) {
         let socket = conn.socket_mut();
         let len = socket.peek_slice(&mut self.input).unwrap_or(0);
         (&self.input[..len], socket)
@@ -292,7 +319,7 @@ impl Tcp for Smoltcp {
     }
 }
 
-impl SendBuffer for Socket<'static> {
+impl SendBuffer for &mut Socket<'static> {
     fn space(&self) -> usize {
         if self.may_send() { self.send_capacity() - self.send_queue() } else { 0 }
     }

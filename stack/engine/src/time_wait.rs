@@ -1,19 +1,15 @@
 //! Connections in TIME-WAIT: a bounded table of their own, small entries instead of two buffers.
 
 use crate::flow::{Flow, FlowTable};
-use crate::packet::Segment;
 use crate::wheel::Wheel;
 use std::time::Duration;
-use tcp::Instant;
+use tcp::{Instant, Segment, SegmentOut, TimeWaitVerdict};
 
-/// What is left of a connection that both sides closed, we first (RFC 9293 §3.3.2).
+/// A connection that both sides closed, we first (RFC 9293 §3.3.2).
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     flow: Flow,
-    /// SND.NXT: the sequence number behind our FIN.
-    snd_nxt: u32,
-    /// RCV.NXT: the sequence number behind the peer's FIN.
-    rcv_nxt: u32,
+    rest: tcp::TimeWait,
 }
 
 /// What a segment that belongs to a connection in TIME-WAIT calls for.
@@ -21,8 +17,8 @@ struct Entry {
 pub(crate) enum Verdict {
     /// Nothing.
     Ignore,
-    /// `<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>`.
-    Acknowledge { seq: u32, ack: u32 },
+    /// An acknowledgement.
+    Answer(SegmentOut),
     /// It begins a new connection; the old one is forgotten.
     Reopen,
 }
@@ -61,8 +57,8 @@ impl TimeWait {
     }
 
     /// Enters a connection; false if the table is full, and the connection ends without.
-    pub(crate) fn enter(&mut self, now: Instant, flow: Flow, snd_nxt: u32, rcv_nxt: u32) -> bool {
-        let entry = Entry { flow, snd_nxt, rcv_nxt };
+    pub(crate) fn enter(&mut self, now: Instant, flow: Flow, rest: tcp::TimeWait) -> bool {
+        let entry = Entry { flow, rest };
         let place = if let Some(place) = self.spare.pop() {
             self.entries[place as usize] = entry;
             place
@@ -93,28 +89,27 @@ impl TimeWait {
         expired
     }
 
-    /// What `segment` calls for, `None` if it belongs to no connection here.
-    pub(crate) fn segment_arrives(&mut self, now: Instant, segment: &Segment) -> Option<Verdict> {
-        let place = self.flows.find(segment.flow)?;
-        let Entry { snd_nxt, rcv_nxt, .. } = self.entries[place as usize];
-        let flags = segment.flags;
-        // RFC 1337: a reset does not end TIME-WAIT early.
-        if flags.rst {
-            return Some(Verdict::Ignore);
-        }
-        // RFC 9293 §3.10.7.4, "TIME-WAIT": a SYN above RCV.NXT may begin a new connection.
-        if flags.syn && !flags.ack && segment.seq.wrapping_sub(rcv_nxt).cast_signed() > 0 {
-            self.forget(place);
-            return Some(Verdict::Reopen);
-        }
-        if flags.fin {
-            // Seventh, check the FIN bit: "Restart the 2 MSL time-wait timeout."
-            self.wheel.schedule(place, now + self.duration);
-        }
-        // An empty ACK is not answered, or two ends in TIME-WAIT would answer each other for ever.
-        let wants_ack = flags.syn || flags.fin || segment.payload_len > 0;
-        let acknowledge = Verdict::Acknowledge { seq: snd_nxt, ack: rcv_nxt };
-        Some(if wants_ack { acknowledge } else { Verdict::Ignore })
+    /// What `segment` calls for, the rest of whose 4-tuple is `flow`; `None` if it belongs to no
+    /// connection here.
+    pub(crate) fn segment_arrives(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        segment: &Segment<'_>,
+    ) -> Option<Verdict> {
+        let place = self.flows.find(flow)?;
+        Some(match self.entries[place as usize].rest.segment_arrives(now, segment) {
+            TimeWaitVerdict::Ignore => Verdict::Ignore,
+            TimeWaitVerdict::Answer(answer) => Verdict::Answer(answer),
+            TimeWaitVerdict::Restart(answer) => {
+                self.wheel.schedule(place, now + self.duration);
+                Verdict::Answer(answer)
+            }
+            TimeWaitVerdict::Reopen => {
+                self.forget(place);
+                Verdict::Reopen
+            }
+        })
     }
 
     /// No connection's time is over before this.

@@ -4,9 +4,14 @@
 //! the state machine and the bytes of each connection. It is shown one segment at a time and asked
 //! for one at a time; it sees neither frames nor other connections.
 
+use crate::app::Closed;
+use crate::counters::{Count, Counters};
 use crate::flow::Flow;
+use crate::packet::Mac;
+use queue::Counter;
 use std::fmt::Debug;
-use tcp::Instant;
+use std::ops::Range;
+use tcp::{IcmpError, IcmpVerdict, Instant, TimeWait};
 
 /// Where a connection stands, as far as the engine must know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,29 +36,119 @@ pub trait SendBuffer: Debug {
     fn backlog(&self) -> usize;
 }
 
+/// A segment for the port that is listened on, of no connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Stranger<'a> {
+    /// Whom it is from.
+    pub flow: Flow,
+    /// The MAC address it came from.
+    pub mac: Mac,
+    /// The IPv4 packet.
+    pub packet: &'a [u8],
+    /// Whether it has a SYN and no ACK.
+    pub begins: bool,
+    /// Whether the connection table has no place left.
+    pub is_full: bool,
+}
+
+/// What a [`Stranger`] calls for.
+#[derive(Debug)]
+pub enum Listened<C> {
+    /// A reset, as where nobody listens (RFC 9293 §3.10.7.1).
+    Refuse,
+    /// Nothing.
+    Drop(Count),
+    /// The IPv4 packet of so many bytes in `reply`; no connection has come of it yet.
+    Reply(usize),
+    /// It begins a connection, whose handshake goes on.
+    Begin(C),
+    /// It completes a handshake: the connection is to be shown the segment.
+    Complete(C),
+}
+
+/// What a segment of a connection calls for.
+#[derive(Clone, Debug, Default)]
+pub struct Arrival {
+    /// Length of the IPv4 packet in `reply` that answers it at once, in bytes. All else waits for
+    /// [`Tcp::poll_transmit`].
+    pub reply: Option<usize>,
+    /// Where in the packet payload lies that is in order, and is unread without being stored:
+    /// after it was offered to the application, the rest is for [`Tcp::keep`].
+    pub in_packet: Range<usize>,
+    /// Why the segment, or a part of it, was dropped.
+    pub dropped: Option<Count>,
+}
+
 /// A TCP implementation. Packets are IPv4 packets without options towards the network, checked
 /// and with good checksums towards TCP; checksums of what it emits are not its affair.
 pub trait Tcp {
     /// One connection.
     type Conn: Debug;
+    /// The send buffer of a connection while the application may put into it.
+    type Output<'a>: SendBuffer
+    where
+        Self: 'a;
 
-    /// Makes a connection of the SYN in `packet`, `None` if it is not acceptable.
-    fn accept(&mut self, now: Instant, flow: Flow, packet: &[u8]) -> Option<Self::Conn>;
+    /// RFC 9293 §3.10.7.2: a segment arrives that belongs to no connection. What answers it at
+    /// once goes to `reply`, which has room for a packet of the MTU.
+    fn listen(
+        &mut self,
+        now: Instant,
+        stranger: &Stranger<'_>,
+        reply: &mut [u8],
+        counters: &mut Counters,
+    ) -> Listened<Self::Conn>;
 
     /// OPEN, active (RFC 9293 §3.10.1): the SYN leaves at the next
     /// [`poll_transmit`](Self::poll_transmit). `None` if there is no room for a connection.
     fn connect(&mut self, now: Instant, flow: Flow) -> Option<Self::Conn>;
 
-    /// RFC 9293 §3.10.7: a segment of this connection arrives. Writes the IPv4 packet that answers
-    /// it at once, if one does, to `reply` and returns its length in bytes; all else waits for
-    /// [`poll_transmit`](Self::poll_transmit). `reply` has room for a packet of the MTU.
+    /// Handshakes under way of which no connection has come yet.
+    fn half_open(&self) -> usize {
+        0
+    }
+
+    /// No handshake without a connection has anything to do before this.
+    fn handshake_timeout(&self) -> Instant {
+        Instant::NEVER
+    }
+
+    /// Writes what such a handshake has to send now into `buffer` as an IPv4 packet; returns its
+    /// length in bytes and whom it is for. Forgets those that have taken too long.
+    fn poll_handshake(
+        &mut self,
+        _now: Instant,
+        _buffer: &mut [u8],
+        _counters: &mut Counters,
+    ) -> Option<(usize, Mac)> {
+        None
+    }
+
+    /// No new connections from now on; handshakes under way have until `limit`.
+    fn drain(&mut self, _limit: Instant) {}
+
+    /// RFC 9293 §3.10.7: a segment of this connection arrives. What answers it at once goes to
+    /// `reply`, which has room for a packet of the MTU.
     fn segment_arrives(
         &mut self,
         now: Instant,
         conn: &mut Self::Conn,
         packet: &[u8],
         reply: &mut [u8],
-    ) -> Option<usize>;
+    ) -> Arrival;
+
+    /// Stores `bytes`, the end of what lay [`in_packet`](Arrival::in_packet) and was not consumed.
+    fn keep(&mut self, conn: &mut Self::Conn, bytes: &[u8]);
+
+    /// RFC 5927: an ICMP error that quotes a segment of this connection arrives.
+    fn icmp_arrives(
+        &mut self,
+        _now: Instant,
+        _conn: &mut Self::Conn,
+        _error: IcmpError,
+    ) -> IcmpVerdict {
+        IcmpVerdict::Ignored
+    }
 
     /// Writes the next segment to be sent now into `buffer` as an IPv4 packet; returns its length
     /// in bytes. Time-outs that have passed take effect here.
@@ -71,6 +166,16 @@ pub trait Tcp {
     /// Where the connection stands.
     fn phase(&self, conn: &Self::Conn) -> Phase;
 
+    /// Why TCP has ended the connection by itself, `None` if it has not or cannot tell.
+    fn ended(&self, _conn: &Self::Conn) -> Option<Closed> {
+        None
+    }
+
+    /// What is to be kept of a connection in TIME-WAIT, `None` if TCP cannot tell.
+    fn time_wait(&self, _conn: &Self::Conn) -> Option<TimeWait> {
+        None
+    }
+
     /// Whether the peer's FIN has arrived, with all bytes before it.
     fn is_eof(&self, conn: &Self::Conn) -> bool;
 
@@ -83,8 +188,8 @@ pub trait Tcp {
     /// Bytes received in order and not consumed.
     fn unread(&self, conn: &Self::Conn) -> usize;
 
-    /// The unread bytes, and the send buffer, at the same time.
-    fn split<'a>(&'a mut self, conn: &'a mut Self::Conn) -> (&'a [u8], &'a mut dyn SendBuffer);
+    /// The unread bytes that are stored, and the send buffer, at the same time.
+    fn split<'a>(&'a mut self, conn: &'a mut Self::Conn) -> (&'a [u8], Self::Output<'a>);
 
     /// Consumes `count` unread bytes.
     fn consume(&mut self, conn: &mut Self::Conn, count: usize);
@@ -97,4 +202,7 @@ pub trait Tcp {
 
     /// Takes a connection back; what it held may serve another one.
     fn release(&mut self, conn: Self::Conn);
+
+    /// Calls `visit` with what TCP counts by itself.
+    fn counters(&self, _visit: &mut dyn FnMut(Counter, u64)) {}
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Heard, Mode, Peer, Segment, World, config};
+use common::{Heard, Mode, Peer, Segment, TestTcp, World, config};
 use engine::Config;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -36,9 +36,8 @@ fn allocations() -> u64 {
     ALLOCATIONS.with(Cell::get)
 }
 
-#[test]
-fn ten_thousand_polls_with_requests_and_timers_allocate_nothing() {
-    let mut world = World::new(Mode::Lines(100), Config { connections: 256, ..config() });
+fn ten_thousand_polls_with_requests_and_timers_allocate_nothing<T: TestTcp>() {
+    let mut world = World::<T>::new(Mode::Lines(100), Config { connections: 256, ..config() });
     let mut peers: Vec<Peer> = (0..256).map(|port| world.open(20_000 + port)).collect();
     let mut in_polls = 0;
     let mut answers = 0;
@@ -67,4 +66,8 @@ fn ten_thousand_polls_with_requests_and_timers_allocate_nothing() {
     assert!(answers > 10_000, "{answers}");
     assert_eq!(in_polls, 0);
     world.assert_at_rest();
+}
+
+on_both! {
+    ten_thousand_polls_with_requests_and_timers_allocate_nothing,
 }

@@ -1,6 +1,6 @@
 //! smoltcp as a client: a peer that behaves, retransmits and verifies.
 
-use super::{CLIENT, CLIENT_MAC, SERVER, World};
+use super::{CLIENT, CLIENT_MAC, SERVER, TestTcp, World};
 use sim::Port;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
@@ -18,7 +18,7 @@ pub struct Client {
 
 impl Client {
     /// A client that begins to connect.
-    pub fn new(world: &mut World, port: u16) -> Self {
+    pub fn new<T: TestTcp>(world: &mut World<T>, port: u16) -> Self {
         let mut config = Config::new(HardwareAddress::Ethernet(EthernetAddress(CLIENT_MAC)));
         config.random_seed = u64::from(port);
         let mut device = Wire(&mut world.port);
@@ -40,7 +40,7 @@ impl Client {
     }
 
     /// Lets both ends act, then time pass to where either of them has something to do.
-    pub fn step(&mut self, world: &mut World) {
+    pub fn step<T: TestTcp>(&mut self, world: &mut World<T>) {
         let now = SmolInstant::from_micros(
             i64::try_from(world.clock.now().as_nanos() / 1000).expect("a small number"),
         );
@@ -53,7 +53,12 @@ impl Client {
     ///
     /// # Panics
     /// If that takes more than `steps`.
-    pub fn exchange(&mut self, world: &mut World, body: &[u8], steps: usize) -> Vec<u8> {
+    pub fn exchange<T: TestTcp>(
+        &mut self,
+        world: &mut World<T>,
+        body: &[u8],
+        steps: usize,
+    ) -> Vec<u8> {
         let mut sent = 0;
         let mut received = Vec::new();
         for _ in 0..steps {

@@ -3,7 +3,8 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of this module")]
 
 use engine::{
-    Advance, App, Close, Closed, Config, ConnId, ConnectError, Engine, Event, Outbox, Smoltcp,
+    Advance, App, Close, Closed, Config, ConnId, ConnectError, Engine, Event, Native, Outbox,
+    Smoltcp, Tcp,
 };
 use queue::Queue;
 use sim::{Clock, Link, Port, PortConfig, pair};
@@ -187,14 +188,53 @@ pub fn config() -> Config {
     Config::new(SERVER, *b"0123456789abcdef")
 }
 
+/// A TCP that the tests run on.
+pub trait TestTcp: Tcp + Sized {
+    /// Whether it answers SYNs beyond its bounds with cookies and not at all.
+    const HAS_COOKIES: bool;
+
+    fn new(config: &Config, mtu: u16) -> Self;
+}
+
+impl TestTcp for Smoltcp {
+    const HAS_COOKIES: bool = false;
+
+    fn new(config: &Config, mtu: u16) -> Self {
+        let buffers = (config.rx_buffer_bytes, config.tx_buffer_bytes);
+        Self::new(*config.listen.ip(), mtu, buffers, &config.key)
+    }
+}
+
+impl TestTcp for Native {
+    const HAS_COOKIES: bool = true;
+
+    fn new(config: &Config, mtu: u16) -> Self {
+        Self::new(config, mtu)
+    }
+}
+
+/// Makes two tests of each function that is generic over [`TestTcp`], one for each TCP. One that
+/// is not listed is dead code, and the compiler says so.
+#[macro_export]
+macro_rules! on_both {
+    ($($name:ident),+ $(,)?) => {
+        mod smoltcp_runs {
+            $(#[test] fn $name() { super::$name::<engine::Smoltcp>(); })+
+        }
+        mod native_runs {
+            $(#[test] fn $name() { super::$name::<engine::Native>(); })+
+        }
+    };
+}
+
 /// An engine and, at the other end of the wire, a port to talk to it by hand.
-pub struct World {
+pub struct World<T: Tcp = Smoltcp> {
     pub clock: Clock,
-    pub engine: Engine<Port, TestApp>,
+    pub engine: Engine<Port, TestApp, T>,
     pub port: Port,
 }
 
-impl World {
+impl<T: TestTcp> World<T> {
     pub fn new(mode: Mode, config: Config) -> Self {
         Self::with_port(mode, config, PortConfig::new(SERVER_MAC), 1, Link::PERFECT)
     }
@@ -211,8 +251,7 @@ impl World {
         clock.advance(Duration::from_secs(1000));
         let (server, port) =
             pair(seed, &clock, (port_config, link), (PortConfig::new(CLIENT_MAC), link));
-        let buffers = (config.rx_buffer_bytes, config.tx_buffer_bytes);
-        let tcp = Smoltcp::new(*config.listen.ip(), server.caps().mtu, buffers, &config.key);
+        let tcp = T::new(&config, server.caps().mtu);
         let engine = Engine::new(server, TestApp::new(mode), tcp, config);
         Self { clock, engine, port }
     }

@@ -1,0 +1,145 @@
+//! A bounded pool of chunks of memory, that connections take while they have bytes to keep.
+//!
+//! ```text
+//!   one chunk for each connection            what all of them share
+//!  ├─────────────────────────────────────┼───────────────────────────────┤
+//! ```
+//!
+//! Every connection may have one chunk at any time; what it has beyond that comes out of a part
+//! that all connections share. So those that hold on to many chunks, because their peers are slow
+//! or hostile, make the others slower, but never leave them without.
+
+/// No chunk.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// The pool. Its memory comes from the system when it is first touched, and a chunk that was given
+/// back is the next one to be taken: what is resident is what was once in use at a time.
+#[derive(Debug)]
+pub(super) struct Chunks {
+    chunk_bytes: usize,
+    bytes: Vec<u8>,
+    /// The list that a chunk is in: a connection's, or that of the spare ones.
+    after: Vec<u32>,
+    /// Which part of its connection's bytes a chunk has. Its user's affair.
+    numbers: Vec<u64>,
+    /// The first chunk that was never taken, and the first of those that were given back.
+    fresh: u32,
+    spare: u32,
+    /// Chunks that connections may take beyond their first.
+    shared_left: u32,
+    taken: u32,
+}
+
+impl Chunks {
+    /// A pool with a chunk of `chunk_bytes` for each of `connections`, and `shared_bytes` more.
+    pub(super) fn new(chunk_bytes: usize, connections: u32, shared_bytes: usize) -> Self {
+        let shared = u32::try_from(shared_bytes / chunk_bytes).unwrap_or(u32::MAX - connections);
+        let count = connections as usize + shared as usize;
+        assert!(count < NONE as usize, "{count} chunks are more than their numbers can name");
+        Self {
+            chunk_bytes,
+            // Zeroed memory of this size is the kernel's, and not touched here.
+            bytes: vec![0; count * chunk_bytes],
+            after: vec![0; count],
+            numbers: vec![0; count],
+            fresh: 0,
+            spare: NONE,
+            shared_left: shared,
+            taken: 0,
+        }
+    }
+
+    /// Size of a chunk, in bytes.
+    pub(super) fn chunk_bytes(&self) -> usize {
+        self.chunk_bytes
+    }
+
+    /// Chunks in use.
+    pub(super) fn taken(&self) -> u32 {
+        self.taken
+    }
+
+    /// Chunks that a connection can take now, which has some already or not.
+    pub(super) fn available(&self, has_some: bool) -> u32 {
+        self.shared_left + u32::from(!has_some)
+    }
+
+    /// Takes a chunk for a connection; there must be one [`available`](Self::available).
+    pub(super) fn take(&mut self, has_some: bool) -> u32 {
+        if has_some {
+            self.shared_left = self.shared_left.checked_sub(1).expect("it was asked before");
+        }
+        self.taken += 1;
+        if self.spare == NONE {
+            self.fresh += 1;
+            return self.fresh - 1;
+        }
+        let chunk = self.spare;
+        self.spare = self.after[chunk as usize];
+        chunk
+    }
+
+    /// Gives a chunk back, of a connection that keeps others or not.
+    pub(super) fn give(&mut self, chunk: u32, keeps_some: bool) {
+        self.shared_left += u32::from(keeps_some);
+        self.taken -= 1;
+        self.after[chunk as usize] = self.spare;
+        self.spare = chunk;
+    }
+
+    pub(super) fn after(&self, chunk: u32) -> u32 {
+        self.after[chunk as usize]
+    }
+
+    pub(super) fn link(&mut self, chunk: u32, after: u32) {
+        self.after[chunk as usize] = after;
+    }
+
+    pub(super) fn number(&self, chunk: u32) -> u64 {
+        self.numbers[chunk as usize]
+    }
+
+    pub(super) fn set_number(&mut self, chunk: u32, number: u64) {
+        self.numbers[chunk as usize] = number;
+    }
+
+    pub(super) fn bytes(&self, chunk: u32) -> &[u8] {
+        let start = chunk as usize * self.chunk_bytes;
+        &self.bytes[start..start + self.chunk_bytes]
+    }
+
+    pub(super) fn bytes_mut(&mut self, chunk: u32) -> &mut [u8] {
+        let start = chunk as usize * self.chunk_bytes;
+        &mut self.bytes[start..start + self.chunk_bytes]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_first_chunk_is_there_for_everyone_and_the_rest_is_shared() {
+        let mut chunks = Chunks::new(64, 2, 128);
+        let mine = [chunks.take(false), chunks.take(true), chunks.take(true)];
+        assert_eq!((chunks.available(true), chunks.available(false)), (0, 1));
+        let theirs = chunks.take(false);
+        assert_eq!(chunks.taken(), 4);
+        for (chunk, keeps_some) in [(mine[0], true), (mine[2], true), (mine[1], false)] {
+            chunks.give(chunk, keeps_some);
+        }
+        assert_eq!((chunks.available(true), chunks.available(false)), (2, 3));
+        // The last that was given back is the next one taken.
+        assert_eq!(chunks.take(true), mine[1]);
+        chunks.give(mine[1], true);
+        chunks.give(theirs, false);
+        assert_eq!(chunks.taken(), 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "asked before")]
+    fn what_is_not_available_cannot_be_taken() {
+        let mut chunks = Chunks::new(64, 1, 0);
+        chunks.take(true);
+    }
+}

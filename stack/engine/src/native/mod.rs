@@ -1,0 +1,424 @@
+//! TCP by the state machine of `stack/tcp`.
+//!
+//! A connection is its numbers and two empty queues. What it has sent and not yet seen
+//! acknowledged lies in chunks of a pool ([`output`]); what it has received lies in the frame that
+//! brought it, until the application has seen it. Only what the application leaves, and what comes
+//! behind a hole, is stored in chunks of another pool ([`input`]). So a connection at rest holds no
+//! buffer at all, and a handshake not even a connection ([`handshakes`]).
+
+mod chunks;
+mod handshakes;
+mod input;
+mod output;
+
+use crate::app::Closed;
+use crate::config::Config;
+use crate::counters::{Count, Counters};
+use crate::emit::emit;
+use crate::flow::Flow;
+use crate::packet::Mac;
+use crate::transport::{Arrival, Listened, Phase, SendBuffer, Stranger, Tcp};
+use chunks::Chunks;
+use handshakes::{Handshakes, Host};
+use input::Input;
+use output::Output;
+use queue::Counter;
+use std::cell::Cell;
+use std::ops::Range;
+use tcp::{
+    Dropped, Flags, IcmpError, IcmpVerdict, Instant, Segment, SegmentOut, State, Tcb, TimeWait,
+    Verdict, clock_offset, isn,
+};
+
+/// Size of a chunk in bytes, unless a packet of the link is larger: all of a small response, and
+/// of any segment.
+const CHUNK_BYTES: usize = 2048;
+
+/// The state machine of `stack/tcp` as the engine's TCP.
+#[derive(Debug)]
+pub struct Native {
+    host: Host,
+    handshakes: Handshakes,
+    /// Most output of a connection, in bytes.
+    tx_buffer_bytes: usize,
+    outputs: Chunks,
+    inputs: Chunks,
+    /// Where unread input is laid out if it lies in several chunks.
+    scratch: Box<[u8]>,
+    /// How often an application was offered less space because the pool was empty.
+    short_offers: Cell<u64>,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct NativeConn {
+    tcb: Tcb,
+    flow: Flow,
+    output: Output,
+    input: Input,
+    /// Something has happened since TCP said that it had nothing to send.
+    is_dirty: bool,
+}
+
+impl Native {
+    /// For a host with this configuration on a link of `mtu` bytes. Takes the memory of its pools
+    /// and of its SYN cache, which is touched only as it is used.
+    #[must_use]
+    pub fn new(config: &Config, mtu: u16) -> Self {
+        let chunk_bytes = CHUNK_BYTES.max(usize::from(mtu).next_power_of_two());
+        let window = u32::try_from(config.rx_buffer_bytes).unwrap_or(u32::MAX);
+        let chunks = |shared| Chunks::new(chunk_bytes, config.connections, shared);
+        Self {
+            host: Host {
+                address: *config.listen.ip(),
+                secret: config.key,
+                config: tcp::Config {
+                    // A server has said all that it has to say for now, or it would say more.
+                    nagle: false,
+                    user_timeout: config.user_timeout,
+                    fin_wait2_timeout: config.fin_wait_timeout,
+                    time_wait: config.time_wait,
+                    ..tcp::Config::new(window, mtu)
+                },
+                timeout: config.handshake_timeout,
+            },
+            handshakes: Handshakes::new(config.half_open, &config.key),
+            tx_buffer_bytes: config.tx_buffer_bytes,
+            outputs: chunks(config.tx_pool_bytes),
+            inputs: chunks(config.rx_pool_bytes),
+            scratch: vec![0; config.rx_buffer_bytes].into_boxed_slice(),
+            short_offers: Cell::new(0),
+        }
+    }
+
+    /// Bytes that may be offered to the peer of a connection: no more than could be stored.
+    fn room(&self, conn: &NativeConn) -> u32 {
+        let chunks = self.inputs.available(!conn.input.is_empty()) as usize;
+        u32::try_from(chunks * self.inputs.chunk_bytes()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether the payload of `segment` could be stored, wherever it belongs.
+    fn can_store(&self, conn: &NativeConn, segment: &Segment<'_>) -> bool {
+        let len = usize::from(segment.payload_len);
+        let is_next = segment.seq == conn.tcb.rcv().nxt;
+        len == 0
+            || (is_next && conn.input.has_room_in_front(&self.inputs, len))
+            || conn.input.has_room(&self.inputs, len)
+    }
+
+    /// Puts payload where `verdict` says, which came when `unread` bytes were unread; returns
+    /// which part of it may stay in the packet.
+    fn payload_arrives(
+        &mut self,
+        conn: &mut NativeConn,
+        verdict: &Verdict,
+        payload: &[u8],
+        unread: u32,
+    ) -> Range<usize> {
+        let part = |from: u16, len: u16| usize::from(from)..usize::from(from) + usize::from(len);
+        for piece in verdict.store.as_slice() {
+            let bytes = &payload[part(piece.from, piece.len)];
+            conn.input.store(&mut self.inputs, unread + piece.offset, bytes);
+        }
+        let deliver = part(verdict.deliver.from, verdict.deliver.len);
+        if conn.input.is_empty() {
+            return deliver;
+        }
+        conn.input.store(&mut self.inputs, unread, &payload[deliver]);
+        0..0
+    }
+
+    /// Writes `segment` with its payload as a packet; returns its length in bytes.
+    fn emit(&self, conn: &mut NativeConn, segment: &SegmentOut, buffer: &mut [u8]) -> usize {
+        let start = emit(self.host.address, conn.flow, segment, buffer);
+        let end = start + usize::from(segment.payload_len);
+        if end > start {
+            let payload = &mut buffer[start..end];
+            conn.output.copy_to(&self.outputs, segment.payload_offset, payload);
+        }
+        end
+    }
+}
+
+impl NativeConn {
+    fn new(tcb: Tcb, flow: Flow) -> Self {
+        Self { tcb, flow, output: Output::EMPTY, input: Input::EMPTY, is_dirty: true }
+    }
+
+    /// Gives the chunks of the input back if nothing is in them.
+    fn tidy_input(&mut self, inputs: &mut Chunks) {
+        if self.tcb.unread_bytes() == 0 && self.tcb.is_whole() {
+            self.input.clear(inputs);
+        }
+    }
+}
+
+impl tcp::SendBuffer for Output {
+    fn backlog(&self) -> u32 {
+        self.len()
+    }
+}
+
+/// The segment in an IPv4 packet that was found good.
+fn parse(packet: &[u8]) -> Option<Segment<'_>> {
+    let header_len = usize::from(packet[0] & 0xf) * 4;
+    Segment::parse(&packet[header_len..]).ok()
+}
+
+impl Tcp for Native {
+    type Conn = NativeConn;
+    type Output<'a> = NativeOutput<'a>;
+
+    fn listen(
+        &mut self,
+        now: Instant,
+        stranger: &Stranger<'_>,
+        reply: &mut [u8],
+        counters: &mut Counters,
+    ) -> Listened<NativeConn> {
+        let Some(segment) = parse(stranger.packet) else {
+            return Listened::Drop(Count::RxBadTcpHeader);
+        };
+        let Self { host, handshakes, .. } = self;
+        match handshakes.segment_arrives(now, host, stranger, (&segment, reply), counters) {
+            Listened::Complete(half_open) | Listened::Begin(half_open) => {
+                let tcb = Tcb::from_half_open(now, &host.config, &half_open);
+                Listened::Complete(NativeConn::new(tcb, stranger.flow))
+            }
+            Listened::Refuse => Listened::Refuse,
+            Listened::Drop(count) => Listened::Drop(count),
+            Listened::Reply(len) => Listened::Reply(len),
+        }
+    }
+
+    fn connect(&mut self, now: Instant, flow: Flow) -> Option<NativeConn> {
+        let (host, tuple) = (&self.host, self.host.tuple(flow));
+        let offset = clock_offset(&host.secret, &tuple);
+        let tcb = Tcb::connect(now, &host.config, isn(&host.secret, &tuple, now), offset);
+        Some(NativeConn::new(tcb, flow))
+    }
+
+    fn half_open(&self) -> usize {
+        self.handshakes.len()
+    }
+
+    fn handshake_timeout(&self) -> Instant {
+        self.handshakes.next_timeout()
+    }
+
+    fn poll_handshake(
+        &mut self,
+        now: Instant,
+        buffer: &mut [u8],
+        counters: &mut Counters,
+    ) -> Option<(usize, Mac)> {
+        self.handshakes.poll(now, &self.host, buffer, counters)
+    }
+
+    fn drain(&mut self, limit: Instant) {
+        self.handshakes.expire_at(limit);
+    }
+
+    fn segment_arrives(
+        &mut self,
+        now: Instant,
+        conn: &mut NativeConn,
+        packet: &[u8],
+        reply: &mut [u8],
+    ) -> Arrival {
+        let Some(mut segment) = parse(packet) else {
+            return Arrival { dropped: Some(Count::RxBadTcpHeader), ..Arrival::default() };
+        };
+        let payload_start = packet.len() - usize::from(segment.payload_len);
+        let has_room = self.can_store(conn, &segment);
+        if !has_room {
+            // What it acknowledges counts; its text is as good as lost, and will be sent again.
+            segment.payload_len = 0;
+            segment.flags = segment.flags.without(Flags::FIN);
+        }
+        conn.tcb.offer_at_most(self.room(conn));
+        conn.is_dirty = true;
+        let unread = conn.tcb.unread_bytes();
+        let verdict = conn.tcb.handle_segment(now, &segment);
+        conn.output.release(&mut self.outputs, verdict.acked);
+        let payload = &packet[payload_start..];
+        let part = self.payload_arrives(conn, &verdict, payload, unread);
+        let dropped = verdict.dropped.map(count_of);
+        Arrival {
+            reply: verdict.answer.map(|answer| self.emit(conn, &answer, reply)),
+            in_packet: payload_start + part.start..payload_start + part.end,
+            dropped: if has_room { dropped } else { Some(Count::RxStoreFull) },
+        }
+    }
+
+    fn keep(&mut self, conn: &mut NativeConn, bytes: &[u8]) {
+        conn.input.store(&mut self.inputs, 0, bytes);
+    }
+
+    fn icmp_arrives(
+        &mut self,
+        now: Instant,
+        conn: &mut NativeConn,
+        error: IcmpError,
+    ) -> IcmpVerdict {
+        conn.is_dirty = true;
+        conn.tcb.handle_icmp(now, error)
+    }
+
+    fn poll_transmit(
+        &mut self,
+        now: Instant,
+        conn: &mut NativeConn,
+        buffer: &mut [u8],
+    ) -> Option<usize> {
+        if conn.tcb.poll_timeout().is_some_and(|at| at <= now) {
+            conn.tcb.handle_timeout(now);
+            conn.is_dirty = true;
+        }
+        conn.tcb.offer_at_most(self.room(conn));
+        let Some(segment) = conn.tcb.poll_transmit(now, &conn.output) else {
+            conn.is_dirty = false;
+            return None;
+        };
+        Some(self.emit(conn, &segment, buffer))
+    }
+
+    fn poll_timeout(&mut self, now: Instant, conn: &NativeConn) -> Instant {
+        if conn.is_dirty && conn.tcb.has_output(&conn.output) {
+            return now;
+        }
+        conn.tcb.poll_timeout().unwrap_or(Instant::NEVER)
+    }
+
+    fn phase(&self, conn: &NativeConn) -> Phase {
+        match conn.tcb.state() {
+            State::SynSent | State::SynReceived => Phase::Handshake,
+            State::TimeWait => Phase::TimeWait,
+            State::Closed => Phase::Closed,
+            _ => Phase::Open,
+        }
+    }
+
+    fn ended(&self, conn: &NativeConn) -> Option<Closed> {
+        Some(match conn.tcb.closed()? {
+            tcp::Closed::Finished => Closed::Finished,
+            tcp::Closed::Reset | tcp::Closed::Refused | tcp::Closed::BackToListen => {
+                Closed::ResetByPeer
+            }
+            tcp::Closed::Aborted => Closed::ResetByApp,
+            tcp::Closed::TimedOut => Closed::TimedOut,
+        })
+    }
+
+    fn time_wait(&self, conn: &NativeConn) -> Option<TimeWait> {
+        conn.tcb.time_wait()
+    }
+
+    fn is_eof(&self, conn: &NativeConn) -> bool {
+        conn.tcb.is_eof()
+    }
+
+    fn backlog(&self, conn: &NativeConn) -> usize {
+        conn.output.len() as usize
+    }
+
+    fn is_unacknowledged(&self, conn: &NativeConn) -> bool {
+        let has_fin = matches!(conn.tcb.state(), State::FinWait1 | State::Closing | State::LastAck);
+        has_fin || conn.output.len() > 0
+    }
+
+    fn unread(&self, conn: &NativeConn) -> usize {
+        conn.tcb.unread_bytes() as usize
+    }
+
+    fn split<'a>(&'a mut self, conn: &'a mut NativeConn) -> (&'a [u8], NativeOutput<'a>) {
+        let stored = if conn.input.is_empty() { 0 } else { conn.tcb.unread_bytes() as usize };
+        let input = conn.input.front(&self.inputs, stored, &mut self.scratch);
+        conn.is_dirty = true;
+        let may_send = matches!(conn.tcb.state(), State::Established | State::CloseWait);
+        let limit = if may_send { self.tx_buffer_bytes } else { 0 };
+        let short_offers = &self.short_offers;
+        let (output, chunks) = (&mut conn.output, &mut self.outputs);
+        (input, NativeOutput { output, chunks, limit, short_offers })
+    }
+
+    fn consume(&mut self, conn: &mut NativeConn, count: usize) {
+        let count = u32::try_from(count).expect("no more than a window");
+        if !conn.input.is_empty() {
+            conn.input.consume(&mut self.inputs, count);
+        }
+        conn.tcb.offer_at_most(self.room(conn));
+        conn.tcb.consume(count);
+        conn.tidy_input(&mut self.inputs);
+        conn.is_dirty = true;
+    }
+
+    fn close(&mut self, conn: &mut NativeConn) {
+        conn.tcb.shutdown();
+        conn.is_dirty = true;
+    }
+
+    fn abort(&mut self, conn: &mut NativeConn) {
+        conn.output.clear(&mut self.outputs);
+        conn.tcb.abort();
+        conn.is_dirty = true;
+    }
+
+    fn release(&mut self, mut conn: NativeConn) {
+        conn.output.clear(&mut self.outputs);
+        conn.input.clear(&mut self.inputs);
+    }
+
+    fn counters(&self, visit: &mut dyn FnMut(Counter, u64)) {
+        visit(Counter("tx_pool_chunks_now"), self.outputs.taken().into());
+        visit(Counter("rx_pool_chunks_now"), self.inputs.taken().into());
+        visit(Counter("tx_pool_short_offers"), self.short_offers.get());
+    }
+}
+
+/// The send buffer of a connection, while the application may put into it.
+#[derive(Debug)]
+pub struct NativeOutput<'a> {
+    output: &'a mut Output,
+    chunks: &'a mut Chunks,
+    /// Most bytes in it: none once the connection is closing.
+    limit: usize,
+    short_offers: &'a Cell<u64>,
+}
+
+impl SendBuffer for NativeOutput<'_> {
+    /// What the pool has not got comes back with acknowledgements: whoever holds no chunk may take
+    /// one, so whoever is offered nothing has output that waits for them.
+    fn space(&self) -> usize {
+        let wanted = self.limit.saturating_sub(self.output.len() as usize);
+        let there = self.output.space(self.chunks);
+        if there < wanted {
+            self.short_offers.set(self.short_offers.get() + 1);
+        }
+        there.min(wanted)
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        self.output.put(self.chunks, bytes);
+    }
+
+    fn backlog(&self) -> usize {
+        self.output.len() as usize
+    }
+}
+
+/// Under which name a segment that TCP drops is counted.
+fn count_of(dropped: Dropped) -> Count {
+    match dropped {
+        Dropped::NoConnection => Count::RxAfterEnd,
+        Dropped::OutOfWindow => Count::RxOutOfWindow,
+        Dropped::Paws => Count::RxPaws,
+        Dropped::NoTimestamp => Count::RxNoTimestamp,
+        Dropped::Reset => Count::RxUnprovenReset,
+        Dropped::Syn => Count::RxUnexpectedSyn,
+        Dropped::NoAck => Count::RxNoAck,
+        Dropped::BadAck => Count::RxBadAck,
+        Dropped::TooManyHoles => Count::RxTooManyHoles,
+        Dropped::Unwanted => Count::RxUnwanted,
+    }
+}

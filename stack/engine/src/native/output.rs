@@ -1,0 +1,195 @@
+//! What a connection has to send or has sent, and the peer has not acknowledged.
+
+use super::chunks::{Chunks, NONE};
+
+/// A queue of bytes in chunks: put at the back, read anywhere, released at the front. Empty, it
+/// holds no chunk.
+///
+/// ```text
+///        first                                 last
+///      ┌────────────┐    ┌────────────┐    ┌────────────┐
+///      │    ███████ │ ─▶ │ ██████████ │ ─▶ │ ████       │
+///      └────────────┘    └────────────┘    └────────────┘
+///       skip  len ─────────────────────────────▶
+/// ```
+#[derive(Debug)]
+pub(super) struct Output {
+    first: u32,
+    last: u32,
+    /// Bytes of the first chunk that are released already.
+    skip: u32,
+    len: u32,
+    /// A chunk, and the number of those before it: where the next segment is likely to begin.
+    cursor: (u32, u32),
+}
+
+impl Output {
+    pub(super) const EMPTY: Self =
+        Self { first: NONE, last: NONE, skip: 0, len: 0, cursor: (NONE, 0) };
+
+    /// Bytes in it.
+    pub(super) fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// Bytes that the last chunk still takes.
+    fn room(&self, chunks: &Chunks) -> usize {
+        let used = (self.skip + self.len) as usize % chunks.chunk_bytes();
+        if used == 0 { 0 } else { chunks.chunk_bytes() - used }
+    }
+
+    /// Bytes that can be put as far as the pool is concerned.
+    pub(super) fn space(&self, chunks: &Chunks) -> usize {
+        let available = chunks.available(self.first != NONE) as usize;
+        self.room(chunks) + available * chunks.chunk_bytes()
+    }
+
+    /// Appends `bytes`, for which there must be [`space`](Self::space).
+    pub(super) fn put(&mut self, chunks: &mut Chunks, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let mut room = self.room(chunks);
+            if room == 0 {
+                self.grow(chunks);
+                room = chunks.chunk_bytes();
+            }
+            let start = chunks.chunk_bytes() - room;
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            chunks.bytes_mut(self.last)[start..start + now.len()].copy_from_slice(now);
+            self.len += u32::try_from(now.len()).expect("a chunk is small");
+            bytes = later;
+        }
+    }
+
+    fn grow(&mut self, chunks: &mut Chunks) {
+        let chunk = chunks.take(self.first != NONE);
+        chunks.link(chunk, NONE);
+        if self.first == NONE {
+            self.first = chunk;
+            self.cursor = (chunk, 0);
+        } else {
+            chunks.link(self.last, chunk);
+        }
+        self.last = chunk;
+    }
+
+    /// Copies the bytes from `offset` on into `target`; they must be there.
+    pub(super) fn copy_to(&mut self, chunks: &Chunks, offset: u32, target: &mut [u8]) {
+        debug_assert!(offset as usize + target.len() <= self.len as usize);
+        if target.is_empty() {
+            return;
+        }
+        let place = (self.skip + offset) as usize;
+        let mut start = place % chunks.chunk_bytes();
+        let number = u32::try_from(place / chunks.chunk_bytes()).expect("not above the length");
+        let (mut chunk, mut before) = self.cursor;
+        if number < before {
+            (chunk, before) = (self.first, 0);
+        }
+        for _ in before..number {
+            chunk = chunks.after(chunk);
+        }
+        self.cursor = (chunk, number);
+        let mut target = target;
+        while !target.is_empty() {
+            let source = &chunks.bytes(chunk)[start..];
+            let (now, later) = target.split_at_mut(source.len().min(target.len()));
+            now.copy_from_slice(&source[..now.len()]);
+            target = later;
+            if !target.is_empty() {
+                chunk = chunks.after(chunk);
+                start = 0;
+            }
+        }
+    }
+
+    /// Releases `count` bytes at the front.
+    pub(super) fn release(&mut self, chunks: &mut Chunks, count: u32) {
+        assert!(count <= self.len, "{count} bytes acknowledged of {}", self.len);
+        if count == self.len {
+            return self.clear(chunks);
+        }
+        self.len -= count;
+        self.skip += count;
+        while self.skip as usize >= chunks.chunk_bytes() {
+            let gone = self.first;
+            self.first = chunks.after(gone);
+            self.skip -= u32::try_from(chunks.chunk_bytes()).expect("a chunk is small");
+            self.cursor = match self.cursor {
+                (_, 0) => (self.first, 0),
+                (chunk, before) => (chunk, before - 1),
+            };
+            chunks.give(gone, true);
+        }
+    }
+
+    /// Gives every chunk back.
+    pub(super) fn clear(&mut self, chunks: &mut Chunks) {
+        let mut chunk = self.first;
+        while chunk != NONE {
+            let after = chunks.after(chunk);
+            chunks.give(chunk, after != NONE);
+            chunk = after;
+        }
+        *self = Self::EMPTY;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::VecDeque;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Put(usize),
+        Release(usize),
+        Copy(usize, usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (1_usize..300).prop_map(Step::Put),
+            (0_usize..400).prop_map(Step::Release),
+            (0_usize..600, 0_usize..200).prop_map(|(offset, len)| Step::Copy(offset, len)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_a_queue_of_bytes(steps in prop::collection::vec(step(), 0..200)) {
+            let mut chunks = Chunks::new(64, 1, 640);
+            let mut output = Output::EMPTY;
+            let mut model = VecDeque::new();
+            let mut put = 0_u32..;
+            for step in steps {
+                match step {
+                    Step::Put(count) => {
+                        let count = count.min(output.space(&chunks));
+                        let bytes: Vec<u8> =
+                            put.by_ref().take(count).map(|byte| byte.to_le_bytes()[0]).collect();
+                        output.put(&mut chunks, &bytes);
+                        model.extend(bytes);
+                    }
+                    Step::Release(count) => {
+                        let count = count.min(model.len());
+                        output.release(&mut chunks, u32::try_from(count).expect("short"));
+                        model.drain(..count);
+                    }
+                    Step::Copy(offset, len) => {
+                        let offset = offset.min(model.len());
+                        let mut target = vec![0; len.min(model.len() - offset)];
+                        let start = u32::try_from(offset).expect("short");
+                        output.copy_to(&chunks, start, &mut target);
+                        prop_assert!(model.iter().skip(offset).zip(&target).all(|(a, b)| a == b));
+                    }
+                }
+                prop_assert_eq!(output.len() as usize, model.len());
+                prop_assert!(model.len() + output.space(&chunks) <= 11 * 64);
+                prop_assert_eq!(chunks.taken() == 0, model.is_empty());
+            }
+            output.clear(&mut chunks);
+            prop_assert_eq!((chunks.taken(), chunks.available(true)), (0, 10));
+        }
+    }
+}
