@@ -8,6 +8,8 @@ use std::net::{SocketAddr, SocketAddrV4};
 pub enum TcpChoice {
     /// The off-the-shelf stack, with one socket set per connection.
     Smoltcp,
+    /// The project's own, with pooled buffers.
+    Native,
 }
 
 impl TcpChoice {
@@ -16,6 +18,7 @@ impl TcpChoice {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Smoltcp => "smoltcp",
+            Self::Native => "native",
         }
     }
 }
@@ -27,6 +30,10 @@ const TX_BUFFER_MIN: u64 = 4 * 1024;
 /// Default of the send buffer: as much output as HTTP lets wait for a client. With a quarter of it,
 /// a few connections with long bodies wait for acknowledgements more than they send.
 const TX_BUFFER: u64 = 256 * 1024;
+/// Default of each pool: a thousand connections have 64 KiB each.
+const POOL: u64 = 64 * 1024 * 1024;
+/// Largest pool of either kind.
+const POOL_MAX: u64 = 16 * 1024 * 1024 * 1024;
 /// Largest buffer of either kind: what a scaled window can offer, far above any use.
 const BUFFER_MAX: u64 = 16 * 1024 * 1024;
 
@@ -53,6 +60,23 @@ pub struct StackFlags {
         value_parser = clap::value_parser!(u64).range(TX_BUFFER_MIN..=BUFFER_MAX)
     )]
     pub tx_buffer: u64,
+    /// What all connections of a thread may hold of output beyond 2 KiB each, in bytes; with
+    /// --tcp native
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value_t = POOL,
+        value_parser = clap::value_parser!(u64).range(0..=POOL_MAX)
+    )]
+    pub tx_pool: u64,
+    /// What they may hold of unread input beyond 2 KiB each, in bytes; with --tcp native
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value_t = POOL,
+        value_parser = clap::value_parser!(u64).range(0..=POOL_MAX)
+    )]
+    pub rx_pool: u64,
     /// Connections in TIME-WAIT remembered by each thread
     #[arg(
         long,

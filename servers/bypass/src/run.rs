@@ -1,9 +1,9 @@
 //! The run loop: one thread, one queue, never sleeping.
 
 use crate::counters::StackCounters;
-use crate::flags::StackFlags;
+use crate::flags::{StackFlags, TcpChoice};
 use crate::server::Server;
-use engine::{Config, Engine, Smoltcp};
+use engine::{Config, Engine, Native, Smoltcp, Tcp};
 use queue::Queue;
 use server_common::{Admission, Clock, Details, Service, Worker};
 use server_http::Limits;
@@ -39,25 +39,20 @@ const COUNTERS_PERIOD_NS: u64 = 50_000_000;
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 impl Setup {
-    fn engine<Q: Queue>(
-        &self,
-        queue: Q,
-        server: Server,
-        key: [u8; 16],
-    ) -> Engine<Q, Server, Smoltcp> {
+    /// The bounds of one thread's stack.
+    fn config(&self, key: [u8; 16]) -> Config {
         let bytes = |bytes: u64| usize::try_from(bytes).expect("the flags bound it");
-        let config = Config {
+        Config {
             // Those above the admitted number are told so, instead of waiting for a place.
             connections: self.admission.most().saturating_add(self.backlog),
             half_open: self.backlog,
             rx_buffer_bytes: bytes(self.stack.rx_buffer),
             tx_buffer_bytes: bytes(self.stack.tx_buffer),
+            rx_pool_bytes: bytes(self.stack.rx_pool),
+            tx_pool_bytes: bytes(self.stack.tx_pool),
             time_wait_entries: self.stack.time_wait_entries,
             ..Config::new(self.listen, key)
-        };
-        let buffers = (config.rx_buffer_bytes, config.tx_buffer_bytes);
-        let tcp = Smoltcp::new(*self.listen.ip(), queue.caps().mtu, buffers, &key);
-        Engine::new(queue, server, tcp, config)
+        }
     }
 }
 
@@ -69,6 +64,30 @@ impl Setup {
 /// # Errors
 /// Where no random key can be had.
 pub fn run<Q: Queue>(queue: Q, setup: &Setup, worker: &Worker, details: Details) -> io::Result<()> {
+    let config = setup.config(random_key()?);
+    let mtu = queue.caps().mtu;
+    match setup.stack.tcp {
+        TcpChoice::Smoltcp => {
+            let buffers = (config.rx_buffer_bytes, config.tx_buffer_bytes);
+            let tcp = Smoltcp::new(*config.listen.ip(), mtu, buffers, &config.key);
+            serve(queue, tcp, config, setup, (worker, details));
+        }
+        TcpChoice::Native => {
+            let tcp = Native::new(&config, mtu);
+            serve(queue, tcp, config, setup, (worker, details));
+        }
+    }
+    Ok(())
+}
+
+/// The same with one TCP.
+fn serve<Q: Queue, T: Tcp>(
+    queue: Q,
+    tcp: T,
+    config: Config,
+    setup: &Setup,
+    (worker, details): (&Worker, Details),
+) {
     let mut clock = Clock::new();
     let server = Server::new(
         setup.service,
@@ -77,7 +96,7 @@ pub fn run<Q: Queue>(queue: Q, setup: &Setup, worker: &Worker, details: Details)
         worker.counters.clone(),
         *clock.now(),
     );
-    let mut engine = setup.engine(queue, server, random_key()?);
+    let mut engine = Engine::new(queue, server, tcp, config);
     let counters = Arc::new(StackCounters::of(&engine));
     worker.ready_counting(details, counters.clone());
     let mut renew_at_ns = 0;
@@ -104,7 +123,6 @@ pub fn run<Q: Queue>(queue: Q, setup: &Setup, worker: &Worker, details: Details)
     }
     counters.renew(&engine);
     drop(engine.close());
-    Ok(())
 }
 
 /// A key that nobody outside can guess.

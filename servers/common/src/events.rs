@@ -27,12 +27,15 @@ pub fn report_line(mode: &str, counters: Details) -> io::Result<()> {
     print("report", mode, nested(counters))
 }
 
-/// Prints `{"event":"exit",…}` with every counter, last of all.
+/// Prints `{"event":"exit",…}` with every counter, last of all; `details` says once more what the
+/// threads obtained.
 ///
 /// # Errors
 /// Whatever writing to standard output returns.
-pub fn exit_line(mode: &str, counters: Details) -> io::Result<()> {
-    print("exit", mode, nested(counters))
+pub fn exit_line(mode: &str, details: Details, counters: Details) -> io::Result<()> {
+    let mut line = nested(counters);
+    line.extend(details);
+    print("exit", mode, line)
 }
 
 fn nested(counters: Details) -> Details {

@@ -170,7 +170,7 @@ impl Workers {
                 outcome = Err(sentence(index, ended));
             }
         }
-        exit_line(mode, sums).map_err(told)?;
+        exit_line(mode, self.details, sums).map_err(told)?;
         outcome
     }
 }

@@ -107,14 +107,16 @@ fn serve(Command { flags, stack, port: port_flags }: &Command) -> Result<(), Str
     let mut details = thread_details(cpus);
     details.extend(port_details(&port, &config, &queues));
     details.insert("service".to_owned(), flags.service.name().into());
-    details.insert("tcp".to_owned(), stack.tcp.name().into());
     details.insert("wait".to_owned(), "spin".into());
     details.insert("max_connections".to_owned(), setup.admission.most().into());
     // The last privileged step was to bind the queues.
     sys::drop_privileges(port_flags.user)?;
     let workers = Workers::start(cpus, queues, move |queue, worker| {
-        run(queue, &setup, &worker, Details::new())
+        let mut details = Details::new();
+        details.insert("tcp".to_owned(), setup.stack.tcp.name().into());
+        run(queue, &setup, &worker, details)
     })?;
+    details.extend(workers.details().clone());
     ready_line(MODE, SocketAddr::V4(listen), details)
         .map_err(|error| format!("standard output: {error}"))?;
     workers.serve(MODE, &signals)
