@@ -1,6 +1,8 @@
 //! One end of the wire: a pool of frames behind the driver boundary.
 
-use crate::link::{Clock, Direction, Link, LinkCounters};
+use crate::Clock;
+use crate::link::LinkCounters;
+use crate::network::Wire;
 use queue::{Attach, Burst, BusyPoll, Checksum, CopyMode, Counter, Frame, Meta, Queue, QueueCaps};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -48,30 +50,18 @@ pub struct Port {
     held: Vec<bool>,
     outstanding: usize,
     tx_burst_frames: usize,
-    receive: Rc<RefCell<Direction>>,
-    transmit: Rc<RefCell<Direction>>,
+    wire: Rc<RefCell<Wire>>,
+    /// Its number on the wire.
+    number: usize,
     counters: PortCounters,
 }
 
-/// Two ports joined by a wire: `link_to_b` carries from the first to the second, `link_to_a` back.
-#[must_use]
-pub fn pair(
-    seed: u64,
-    clock: &Clock,
-    (a, link_to_b): (PortConfig, Link),
-    (b, link_to_a): (PortConfig, Link),
-) -> (Port, Port) {
-    let to_b = Rc::new(RefCell::new(Direction::new(link_to_b, seed)));
-    let to_a = Rc::new(RefCell::new(Direction::new(link_to_a, seed ^ 0x9e37_79b9_7f4a_7c15)));
-    (Port::new(a, clock, Rc::clone(&to_a), Rc::clone(&to_b)), Port::new(b, clock, to_b, to_a))
-}
-
 impl Port {
-    fn new(
+    pub(crate) fn new(
         config: PortConfig,
         clock: &Clock,
-        receive: Rc<RefCell<Direction>>,
-        transmit: Rc<RefCell<Direction>>,
+        wire: Rc<RefCell<Wire>>,
+        number: usize,
     ) -> Self {
         let caps = QueueCaps {
             driver: "sim",
@@ -94,8 +84,8 @@ impl Port {
             held: vec![false; frames],
             outstanding: 0,
             tx_burst_frames: config.tx_burst_frames,
-            receive,
-            transmit,
+            wire,
+            number,
             counters: PortCounters::default(),
         }
     }
@@ -103,24 +93,24 @@ impl Port {
     /// Sends one packet, for peers that have no frames of their own.
     pub fn send(&mut self, packet: &[u8]) {
         self.counters.tx_frames += 1;
-        self.transmit.borrow_mut().send(self.clock.now(), packet);
+        self.wire.borrow_mut().send(self.clock.now(), self.number, packet);
     }
 
     /// Takes the next packet that has arrived, past the frames, and shows it to `receive`.
     pub fn take(&mut self, receive: impl FnOnce(&[u8])) -> bool {
-        self.receive.borrow_mut().deliver(self.clock.now(), receive)
+        self.wire.borrow_mut().deliver(self.clock.now(), self.number, receive)
     }
 
     /// When the next packet for this port arrives.
     #[must_use]
     pub fn next_arrival(&self) -> Option<Instant> {
-        self.receive.borrow().next_arrival()
+        self.wire.borrow().next_arrival(self.number)
     }
 
-    /// What the wire did to the packets that this port sent.
+    /// What its link did to the packets that this port sent.
     #[must_use]
     pub fn link_counters(&self) -> LinkCounters {
-        self.transmit.borrow().counters
+        self.wire.borrow().counters(self.number)
     }
 
     fn slot(&self, frame: &Frame) -> usize {
@@ -144,9 +134,9 @@ impl Queue for Port {
 
     fn rx_burst(&mut self, burst: &mut Burst) -> usize {
         let before = burst.len();
-        let receive = Rc::clone(&self.receive);
+        let (wire, number) = (Rc::clone(&self.wire), self.number);
         while burst.room() > 0 {
-            let delivered = receive.borrow_mut().deliver(self.clock.now(), |packet| {
+            let delivered = wire.borrow_mut().deliver(self.clock.now(), number, |packet| {
                 let Ok(len) = u16::try_from(packet.len())
                     .map_err(|_| ())
                     .and_then(|len| if len <= FRAME_BYTES { Ok(len) } else { Err(()) })
@@ -171,9 +161,9 @@ impl Queue for Port {
 
     fn tx_burst(&mut self, burst: &mut Burst) -> usize {
         let count = burst.len().min(self.tx_burst_frames);
-        let transmit = Rc::clone(&self.transmit);
+        let wire = Rc::clone(&self.wire);
         for frame in burst.drain(count) {
-            transmit.borrow_mut().send(self.clock.now(), self.bytes(&frame));
+            wire.borrow_mut().send(self.clock.now(), self.number, self.bytes(&frame));
             self.counters.tx_frames += 1;
             self.give_back(&frame);
         }
@@ -218,6 +208,7 @@ impl Queue for Port {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Link, pair};
 
     fn two(frame_count: u32, tx_burst_frames: usize) -> (Port, Port) {
         let config = |last| PortConfig {
