@@ -19,7 +19,8 @@ pub struct Link {
     pub burst: Option<Burst>,
     /// Delivered twice.
     pub duplicate_ppm: u32,
-    /// One bit behind the Ethernet header is flipped.
+    /// One bit of an IPv4 packet is flipped. Elsewhere a real link's FCS would have caught it,
+    /// and nothing else could: ARP has no checksum.
     pub corrupt_ppm: u32,
     /// Held back by `reorder_delay`, so that later packets overtake it.
     pub reorder_ppm: u32,
@@ -83,8 +84,15 @@ pub struct LinkCounters {
     pub reordered: u64,
 }
 
-/// An Ethernet header: corruption spares it, as a real wire's FCS would have caught it there.
 const ETHERNET_HEADER_LEN: usize = 14;
+/// The `EtherType` of IPv4, behind the two addresses.
+const IPV4: [u8; 2] = [0x08, 0x00];
+
+/// The length of what corruption may hit in `packet`, in bytes.
+fn corruptible_len(packet: &[u8]) -> usize {
+    let is_ipv4 = packet.get(ETHERNET_HEADER_LEN - 2..ETHERNET_HEADER_LEN) == Some(&IPV4);
+    if is_ipv4 { packet.len() - ETHERNET_HEADER_LEN } else { 0 }
+}
 
 /// The link of one port, and what it must remember.
 #[derive(Debug)]
@@ -124,10 +132,10 @@ impl Uplink {
         self.link = link;
     }
 
-    /// A packet of `len` bytes is put on the link.
-    pub(crate) fn send(&mut self, now: Instant, len: usize) -> Fate {
+    /// A packet is put on the link.
+    pub(crate) fn send(&mut self, now: Instant, packet: &[u8]) -> Fate {
         self.counters.sent += 1;
-        let Some(departure) = self.depart(now, len) else {
+        let Some(departure) = self.depart(now, packet.len()) else {
             self.counters.overflowed += 1;
             return [None; 2];
         };
@@ -137,6 +145,7 @@ impl Uplink {
         }
         let is_doubled = self.random.chance(self.link.duplicate_ppm);
         self.counters.duplicated += u64::from(is_doubled);
+        let len = corruptible_len(packet);
         [Some(self.travel(departure, len)), is_doubled.then(|| self.travel(departure, len))]
     }
 
@@ -165,11 +174,12 @@ impl Uplink {
         is_lost
     }
 
+    /// A copy of a packet is on its way, of which corruption may hit the last `len` bytes.
     fn travel(&mut self, departure: Instant, len: usize) -> Copied {
         let mut flip_bit = None;
-        if len > ETHERNET_HEADER_LEN && self.random.chance(self.link.corrupt_ppm) {
+        if len > 0 && self.random.chance(self.link.corrupt_ppm) {
             self.counters.corrupted += 1;
-            let bits = u32::try_from((len - ETHERNET_HEADER_LEN) * 8).expect("a packet");
+            let bits = u32::try_from(len * 8).expect("a packet");
             flip_bit = Some(self.random.below(bits) as usize);
         }
         let mut at = departure + self.link.delay;
@@ -199,11 +209,16 @@ mod tests {
     use super::*;
 
     const COUNT: u64 = 1000;
+    const PACKET: [u8; 100] = {
+        let mut packet = [0; 100];
+        packet[12] = IPV4[0];
+        packet
+    };
 
     /// The fates of packets of 100 bytes that are sent all at once.
     fn run(link: Link, seed: u64) -> (Vec<Fate>, LinkCounters) {
         let mut uplink = Uplink::new(link, seed);
-        let fates = (0..COUNT).map(|_| uplink.send(Instant::ZERO, 100)).collect();
+        let fates = (0..COUNT).map(|_| uplink.send(Instant::ZERO, &PACKET)).collect();
         (fates, uplink.counters)
     }
 
@@ -266,6 +281,9 @@ mod tests {
         });
         assert_eq!(u64::try_from(spoilt.count()), Ok(counters.corrupted));
         assert!((150..250).contains(&counters.corrupted));
+        let mut uplink = Uplink::new(Link { corrupt_ppm: 1_000_000, ..Link::PERFECT }, 1);
+        assert!(uplink.send(Instant::ZERO, &[0; 100])[0].is_some_and(|it| it.flip_bit.is_none()));
+        assert_eq!(uplink.counters.corrupted, 0, "not IPv4");
     }
 
     #[test]
@@ -283,10 +301,10 @@ mod tests {
         assert_eq!(times, (1..=10).map(|place| place * 1000).collect::<Vec<u64>>());
         assert_eq!(counters.overflowed, COUNT - 10);
         let mut uplink = Uplink::new(Link { rate: Some(rate), ..Link::PERFECT }, 1);
-        (0..10).for_each(|_| assert!(uplink.send(Instant::ZERO, 100)[0].is_some()));
-        assert!(uplink.send(Instant::from_nanos(999), 100)[0].is_none());
+        (0..10).for_each(|_| assert!(uplink.send(Instant::ZERO, &PACKET)[0].is_some()));
+        assert!(uplink.send(Instant::from_nanos(999), &PACKET)[0].is_none());
         // One has left.
-        let after = uplink.send(Instant::from_nanos(1000), 100)[0];
+        let after = uplink.send(Instant::from_nanos(1000), &PACKET)[0];
         assert_eq!(after.map(|copied| copied.at), Some(Instant::from_nanos(11_000)));
     }
 }

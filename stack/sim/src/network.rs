@@ -121,7 +121,7 @@ impl Wire {
         for tap in &mut self.taps {
             tap.sent(now, from, bytes);
         }
-        let fate = self.places[from].uplink.send(now, bytes.len());
+        let fate = self.places[from].uplink.send(now, bytes);
         let owner = self
             .places
             .iter()
