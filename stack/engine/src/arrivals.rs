@@ -123,6 +123,9 @@ impl<A: App, T: Tcp> Core<A, T> {
         if self.tcp.backlog(&connection.tcp) < backlog_before {
             connection.waiting_since = now;
         }
+        if let Some(len) = reply {
+            connection.note_sent(&self.reply[..len]);
+        }
         let phase = self.tcp.phase(&connection.tcp);
         if phase != phase_before {
             self.phase_changes(now, index, segment, (phase_before, phase));
@@ -146,15 +149,12 @@ impl<A: App, T: Tcp> Core<A, T> {
         (before, phase): (Phase, Phase),
     ) {
         let connection = self.table.at(index);
-        match phase {
-            // What led here acknowledged our FIN and carried or followed the peer's.
-            Phase::TimeWait => connection.time_wait = (segment.ack, segment.seq_end()),
-            Phase::Closed => {
-                let seen = if segment.flags.rst { Closed::ResetByPeer } else { Closed::Finished };
-                let why = self.tcp.ended(&connection.tcp).unwrap_or(seen);
-                connection.ended.get_or_insert(why);
-            }
-            Phase::Open | Phase::Handshake => {}
+        if phase == Phase::Closed {
+            // RFC 1337: a reset in TIME-WAIT, which both sides reached in good order, is none.
+            let is_reset = segment.flags.rst && before != Phase::TimeWait;
+            let seen = if is_reset { Closed::ResetByPeer } else { Closed::Finished };
+            let why = self.tcp.ended(&connection.tcp).unwrap_or(seen);
+            connection.ended.get_or_insert(why);
         }
         if before == Phase::Handshake && phase == Phase::Open {
             self.handshake_completes(now, index);

@@ -362,6 +362,7 @@ impl<A: App, T: Tcp> Core<A, T> {
                 connection.tcp_timer = if at > now { at } else { now + IDLE_PAUSE };
                 return Turn::Done;
             };
+            connection.note_sent(&buffer[..len]);
             port.send_tcp(frame, len, mac, &mut self.counters);
         }
         Turn::More
@@ -387,12 +388,11 @@ impl<A: App, T: Tcp> Core<A, T> {
             return self.table.push_output(index);
         }
         let connection = self.table.remove(index);
-        if phase == Phase::TimeWait {
-            let (snd_nxt, rcv_nxt) = connection.time_wait;
-            let rest = self
-                .tcp
-                .time_wait(&connection.tcp)
-                .unwrap_or_else(|| tcp::TimeWait::without_timestamps(Seq(snd_nxt), Seq(rcv_nxt)));
+        let rest = self.tcp.time_wait(&connection.tcp).or_else(|| {
+            let (snd_nxt, rcv_nxt) = connection.sent_last?;
+            Some(tcp::TimeWait::without_timestamps(Seq(snd_nxt), Seq(rcv_nxt)))
+        });
+        if let (Phase::TimeWait, Some(rest)) = (phase, rest) {
             let entered = self.time_wait.enter(now, connection.flow, rest);
             let count = if entered { Count::TimeWaitEntered } else { Count::TimeWaitOverflow };
             self.counters.add(count);

@@ -154,6 +154,17 @@ fn classify_tcp(identity: &Identity, mac: Mac, ip: &Ipv4Packet<&[u8]>) -> Result
     })
 }
 
+/// The number behind a segment that TCP has written, and its acknowledgement; `None` if it has
+/// none, as a reset may.
+pub(crate) fn sequence_numbers(packet: &[u8]) -> Option<(u32, u32)> {
+    let tcp = TcpPacket::new_checked(packet.get(IPV4_LEN..)?).ok()?;
+    let control = u32::from(tcp.syn()) + u32::from(tcp.fin());
+    let payload_len = u32::try_from(tcp.payload().len()).expect("at most the MTU");
+    let seq = tcp.seq_number().0.cast_unsigned();
+    let seq_end = seq.wrapping_add(payload_len).wrapping_add(control);
+    tcp.ack().then(|| (seq_end, tcp.ack_number().0.cast_unsigned()))
+}
+
 /// RFC 9293 §3.1, MUST-7: illegal option lengths are survived. Each step takes at least a byte.
 fn check_options(mut options: &[u8]) -> Result<(), Count> {
     while !options.is_empty() {

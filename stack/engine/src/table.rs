@@ -2,7 +2,7 @@
 
 use crate::app::{Close, Closed, ConnId, Event};
 use crate::flow::{Flow, FlowTable};
-use crate::packet::Mac;
+use crate::packet::{Mac, sequence_numbers};
 use crate::wheel::Wheel;
 use std::collections::VecDeque;
 use tcp::Instant;
@@ -31,8 +31,9 @@ pub(crate) struct Connection<C, T> {
     pub(crate) close: Option<Close>,
     /// Why the engine ended it, once it has.
     pub(crate) ended: Option<Closed>,
-    /// SND.NXT and RCV.NXT as TIME-WAIT needs them, from the segment that led there.
-    pub(crate) time_wait: (u32, u32),
+    /// SND.NXT and RCV.NXT as TIME-WAIT needs them: the furthest that we have sent since we closed,
+    /// and the furthest that we have acknowledged.
+    pub(crate) sent_last: Option<(u32, u32)>,
 
     /// Unread bytes, and output not acknowledged, after the application was last told something.
     pub(crate) told_unread: usize,
@@ -76,7 +77,7 @@ impl<C, T> Connection<C, T> {
             is_unreachable: false,
             close: None,
             ended: None,
-            time_wait: (0, 0),
+            sent_last: None,
             told_unread: 0,
             told_backlog: 0,
             told_eof: false,
@@ -129,6 +130,23 @@ impl<C, T> Connection<C, T> {
             Event::Timer => self.must_wake = false,
             Event::Data | Event::Space => {}
         }
+    }
+
+    /// Takes note of the segment in `packet`, which is being sent.
+    ///
+    /// Once TIME-WAIT is reached our FIN has been sent and the peer's acknowledged, so that nothing
+    /// is missing. What arrived last would tell less: it may be an old duplicate, or data that
+    /// filled a hole before a FIN which came earlier.
+    pub(crate) fn note_sent(&mut self, packet: &[u8]) {
+        if self.close.is_none() {
+            return;
+        }
+        let Some((seq_end, ack)) = sequence_numbers(packet) else { return };
+        let later = |before: u32, now: u32| {
+            if now.wrapping_sub(before).cast_signed() > 0 { now } else { before }
+        };
+        let (snd_nxt, rcv_nxt) = self.sent_last.unwrap_or((seq_end, ack));
+        self.sent_last = Some((later(snd_nxt, seq_end), later(rcv_nxt, ack)));
     }
 
     /// Whether the application has closed both directions.
