@@ -140,7 +140,9 @@ impl<'a> Outbox<'a> {
     /// If `bytes` is longer than [`space`](Self::space): a programmer's error.
     pub fn put(&mut self, bytes: &[u8]) {
         assert!(bytes.len() <= self.buffer.space(), "put() of more bytes than space()");
-        self.buffer.put(bytes);
+        if !bytes.is_empty() {
+            self.buffer.put(bytes);
+        }
     }
 
     /// Bytes put that the peer has not acknowledged yet.

@@ -154,7 +154,10 @@ impl<A: App, T: Tcp> Core<A, T> {
             let is_reset = segment.flags.rst && before != Phase::TimeWait;
             let seen = if is_reset { Closed::ResetByPeer } else { Closed::Finished };
             let why = self.tcp.ended(&connection.tcp).unwrap_or(seen);
-            connection.ended.get_or_insert(why);
+            // What has ended in good order is still read to its end.
+            if why != Closed::Finished {
+                connection.ended.get_or_insert(why);
+            }
         }
         if before == Phase::Handshake && phase == Phase::Open {
             self.handshake_completes(now, index);

@@ -372,8 +372,12 @@ impl<A: App, T: Tcp> Core<A, T> {
     fn settle(&mut self, now: Instant, index: u32) {
         let connection = self.table.at(index);
         let phase = self.tcp.phase(&connection.tcp);
-        let is_over =
-            connection.half_open_expired || matches!(phase, Phase::TimeWait | Phase::Closed);
+        // What was received before the end is the application's, however slowly it reads.
+        let is_read = connection.app.is_none()
+            || connection.is_closed_by_app()
+            || self.tcp.unread(&connection.tcp) == 0;
+        let is_over = connection.half_open_expired
+            || matches!(phase, Phase::TimeWait | Phase::Closed) && is_read;
         if !is_over {
             // Once closed, how long a peer gets depends on what it has acknowledged by now.
             if (connection.limit_timer == Instant::NEVER || connection.close == Some(Close::Both))

@@ -169,6 +169,29 @@ fn the_side_that_closes_first_passes_time_wait_in_a_table_of_its_own<T: TestTcp>
     world.assert_at_rest();
 }
 
+fn input_that_is_read_slowly_is_read_to_its_end_though_both_sides_have_closed<T: TestTcp>() {
+    let check = |closes_last, entered_time_wait| {
+        let mut world = World::<T>::new(Mode::Slow { closes_last }, config());
+        let mut peer = world.open(40_000);
+        world.exchange(&peer, &data(b"slowly"));
+        peer.seq = peer.seq.wrapping_add(6);
+        // The other side's FIN is acknowledged by the second of these, whichever it was.
+        world.exchange(&peer, &FIN);
+        peer.seq = peer.seq.wrapping_add(1);
+        peer.ack = peer.ack.map(|ack| ack.wrapping_add(1));
+        world.exchange(&peer, &Segment::NONE);
+        assert!(world.engine.app().input.len() < 6 && world.engine.app().closed.is_empty());
+        world.pass(Duration::from_millis(20));
+        assert_eq!(world.engine.app().input, b"slowly");
+        assert_eq!(world.engine.app().closed, [Closed::Finished]);
+        assert_eq!(world.counter("rx_after_close_bytes"), 0);
+        assert_eq!(world.tables(), (0, 0, entered_time_wait));
+        world.assert_at_rest();
+    };
+    check(false, 1);
+    check(true, 0);
+}
+
 fn a_syn_above_the_old_sequence_numbers_reopens_a_connection_in_time_wait<T: TestTcp>() {
     let mut world = World::<T>::new(Mode::Lines(10), config());
     let peer = closed_by_app(&mut world);
@@ -441,6 +464,7 @@ on_both! {
     an_answer_longer_than_the_send_buffer_is_sent_as_the_peer_takes_it,
     a_peer_that_closes_first_leaves_nothing_behind,
     the_side_that_closes_first_passes_time_wait_in_a_table_of_its_own,
+    input_that_is_read_slowly_is_read_to_its_end_though_both_sides_have_closed,
     a_syn_above_the_old_sequence_numbers_reopens_a_connection_in_time_wait,
     data_after_close_is_dropped_and_a_peer_that_never_closes_is_reset,
     after_a_half_close_input_is_still_delivered,

@@ -38,6 +38,9 @@ pub enum Mode {
     Sink,
     /// Sends that, closes its side, and takes what comes back until the peer closes.
     Say(&'static [u8]),
+    /// Says nothing, takes a byte each millisecond, and closes its side when something comes, or
+    /// behind the peer.
+    Slow { closes_last: bool },
     /// Looks at the input, and takes it when there are that many bytes.
     Patient(usize),
 }
@@ -116,7 +119,7 @@ impl App for TestApp {
 
     fn ready(
         &mut self,
-        _: Instant,
+        now: Instant,
         conn: &mut TestConn,
         event: Event,
         input: &[u8],
@@ -161,6 +164,17 @@ impl App for TestApp {
                 }
                 advance.consumed = input.len();
                 self.input.extend_from_slice(input);
+            }
+            Mode::Slow { closes_last } => {
+                advance.consumed = input.len().min(1);
+                self.input.extend_from_slice(&input[..advance.consumed]);
+                advance.close = {
+                    let may_close = conn.eof || !closes_last && !input.is_empty();
+                    may_close.then_some(Close::Write)
+                };
+                if input.len() > 1 {
+                    return Advance { wake_at: now + Duration::from_millis(1), ..advance };
+                }
             }
             Mode::Patient(least) => {
                 advance.consumed = if input.len() >= least { input.len() } else { 0 };
