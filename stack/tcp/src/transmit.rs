@@ -36,7 +36,7 @@ impl Tcb {
     /// each event: a segment, a time-out, a call of the user.
     pub fn poll_transmit(&mut self, now: Instant, unacked: &impl SendBuffer) -> Option<SegmentOut> {
         match self.state {
-            State::Closed => self.poll_reset(),
+            State::Closed => self.poll_reset(now),
             State::SynSent | State::SynReceived => {
                 self.poll_syn(now).or_else(|| self.poll_ack(now))
             }
@@ -46,15 +46,19 @@ impl Tcb {
     }
 
     /// `<SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>`
-    fn poll_reset(&mut self) -> Option<SegmentOut> {
-        core::mem::take(&mut self.pending.rst).then(|| self.reset_segment())
+    fn poll_reset(&mut self, now: Instant) -> Option<SegmentOut> {
+        core::mem::take(&mut self.pending.rst).then(|| self.reset_segment(now))
     }
 
-    pub(crate) fn reset_segment(&self) -> SegmentOut {
+    /// RFC 7323 §3.2: timestamps "should be sent in an <RST> segment", too.
+    pub(crate) fn reset_segment(&self, now: Instant) -> SegmentOut {
+        let (val, ecr) = (self.clock.now(now), self.clock.recent);
+        let timestamps = self.clock.on.then_some(Timestamps { val, ecr });
         SegmentOut {
             seq: self.snd.nxt,
             ack: self.rcv.nxt,
             flags: Flags::RST | Flags::ACK,
+            options: OptionsOut { timestamps, ..OptionsOut::default() },
             ..SegmentOut::default()
         }
     }

@@ -24,7 +24,7 @@ impl Tcb {
         if self.settings.deaf && segment.payload_len > 0 && end.gt(self.rcv.nxt) {
             // SHLD-3: nobody will read it, and the peer is told so.
             verdict.dropped = Some(Dropped::Unwanted);
-            verdict.answer = Some(self.reset_segment());
+            verdict.answer = Some(self.reset_segment(now));
             self.enter_closed(Closed::Aborted);
             return;
         }

@@ -1,6 +1,6 @@
 //! ABORT (RFC 9293 §3.10.5).
 
-use crate::scene::{Scene, plain};
+use crate::scene::{Scene, Segment, ms, plain, seg, timestamps};
 use tcp::{Closed, State};
 
 #[test]
@@ -51,4 +51,21 @@ fn twice_is_once() {
     scene.closes();
     scene.shuts_down();
     scene.is_silent();
+}
+
+#[test]
+fn the_reset_carries_timestamps_where_they_are_in_use() {
+    let mut scene = Scene::with_timestamps(70);
+    scene.passes(ms(1000));
+    scene.aborts();
+    let clock = scene.says("RA", 1, 1).options.timestamps.expect("they are in use");
+    assert_eq!(clock, tcp::Timestamps { val: 1_001_000, ecr: 70 });
+
+    let mut scene = Scene::with_timestamps(70);
+    scene.closes();
+    let options = timestamps(80, 0);
+    scene.hears(&Segment { options, ..seg("A", 1, 2) });
+    scene.hears(&Segment { options, payload_len: 1, ..seg("A", 1, 2) });
+    let last = scene.takes_all().pop().expect("a reset");
+    assert!(last.flags.contains(tcp::Flags::RST) && last.options.timestamps.is_some());
 }
