@@ -105,6 +105,20 @@ impl HalfOpen {
         self.timeout
     }
 
+    /// When the SYN-ACK was sent, if it was sent once: then its round trip is the first that is
+    /// measured (RFC 6298 §2.2). A cookie does not know.
+    ///
+    /// That a repeated SYN was answered in between does not show. Then the measurement is too
+    /// long, but shorter than the first time-out, and what follows no worse than after a SYN that
+    /// was lost (RFC 6298 §5.7).
+    pub(crate) fn sent(&self, config: &Config) -> Option<Instant> {
+        let is_known = self.retransmits == 0 && self.timeout != Instant::ZERO;
+        is_known.then(|| {
+            let waited = u64::try_from(config.initial_rto.as_nanos()).unwrap_or(u64::MAX);
+            Instant::from_nanos(self.timeout.as_nanos().saturating_sub(waited))
+        })
+    }
+
     /// No ACK has come in time: the SYN-ACK to be sent again, `None` if the entry is to be
     /// removed.
     pub fn handle_timeout(&mut self, now: Instant, config: &Config) -> Option<SegmentOut> {

@@ -293,7 +293,11 @@ impl Tcb {
     /// the segment that completes the handshake is to be shown to it next.
     #[must_use]
     pub fn from_half_open(now: Instant, config: &Config, half_open: &HalfOpen) -> Self {
-        Self::new(now, config, half_open, true)
+        let mut tcb = Self::new(now, config, half_open, true);
+        if let Some(sent) = half_open.sent(config) {
+            tcb.rtt.sent(sent, tcb.snd.nxt);
+        }
+        tcb
     }
 
     fn new(now: Instant, config: &Config, half_open: &HalfOpen, passive: bool) -> Self {

@@ -1,6 +1,6 @@
 //! A SYN arrives (RFC 9293 §3.10.7; RFC 5961 §4; RFC 6191).
 
-use crate::scene::{IRS, ISS, Scene, Segment, flags, plain, secs, seg, syn, timestamps};
+use crate::scene::{IRS, ISS, Scene, Segment, flags, ms, plain, secs, seg, syn, timestamps};
 use tcp::{
     Config, Dropped, HalfOpen, Instant, Listen, Options, Seq, State, TimeWait, TimeWaitVerdict,
 };
@@ -167,6 +167,24 @@ fn in_time_wait_a_later_timestamp_reopens_whatever_the_number() {
     assert!(!reopens(Some(501), 100), "earlier, above");
     assert!(reopens(None, 100), "none, above");
     assert!(!reopens(None, 1), "none, below");
+}
+
+#[test]
+fn the_round_trip_of_a_syn_ack_that_was_sent_once_is_measured() {
+    let (start, config) = (Instant::ZERO + secs(1000), plain());
+    for (lost, rto) in [(false, ms(900)), (true, secs(3))] {
+        let mut entry = HalfOpen::new(start, &config, ISS, 0, &syn());
+        let mut now = start;
+        if lost {
+            now = entry.poll_timeout();
+            assert!(entry.handle_timeout(now, &config).is_some());
+        }
+        now += ms(300);
+        let mut tcb = tcp::Tcb::from_half_open(now, &config, &entry);
+        assert!(tcb.handle_segment(now, &seg("A", 1, 1)).opened);
+        // RFC 6298 §2.2: R + 4 * R/2.
+        assert_eq!(tcb.rto(), rto, "lost: {lost}");
+    }
 }
 
 #[test]
