@@ -3,6 +3,7 @@
 use crate::congestion::Acked;
 use crate::recovery::Phase;
 use crate::segment::Segment;
+use crate::seq::Seq;
 use crate::tcb::{Fin, Probe, Tcb, millis};
 use crate::time::Instant;
 use crate::verdict::{Dropped, Verdict};
@@ -38,8 +39,7 @@ impl Tcb {
         verdict: &mut Verdict,
     ) -> bool {
         let una = self.snd.una;
-        // RFC 5961 §5.2: SND.UNA - MAX.SND.WND =< SEG.ACK =< SND.NXT.
-        if segment.ack.gt(self.snd.max()) || segment.ack.lt(una - self.snd.max_wnd) {
+        if !self.is_credible(segment.ack) {
             verdict.dropped = Some(Dropped::BadAck);
             self.challenge(now, verdict);
             return false;
@@ -54,6 +54,11 @@ impl Tcb {
             self.update_window(now, segment, wnd, segment.ack.gt(una));
         }
         true
+    }
+
+    /// RFC 5961 §5.2: SND.UNA - MAX.SND.WND =< SEG.ACK =< SND.NXT. Others are forged, or very late.
+    pub(crate) fn is_credible(&self, ack: Seq) -> bool {
+        ack.le(self.snd.max()) && ack.ge(self.snd.una - self.snd.max_wnd)
     }
 
     /// SEG.ACK is above SND.UNA. Returns how many bytes of the send buffer it acknowledges.

@@ -36,6 +36,9 @@ impl Tcb {
         if !proceeds {
             return;
         }
+        // RFC 7323 §5.3, R3. Not before the fifth check, as the RFC has it: a forged segment would
+        // otherwise leave a timestamp behind that all of the peer's are older than.
+        self.take_timestamp(now, &segment);
         self.liveness.heard = now;
         // Sixth, check the URG bit (MUST-30, MUST-31): "RCV.UP <- max(RCV.UP,SEG.UP)".
         // MUST-62: the pointer is to the byte behind the urgent ones.
@@ -69,11 +72,11 @@ impl Tcb {
             return false;
         }
         if self.is_acceptable(segment) {
-            self.take_timestamp(now, segment);
             return true;
         }
         let behind = self.rcv.nxt.0.wrapping_sub((segment.seq + segment.len()).0);
-        if !segment.is_empty() && behind <= self.rcv.capacity {
+        let repeats = !segment.is_empty() && behind <= self.rcv.capacity;
+        if repeats && segment.has_ack() && self.is_credible(segment.ack) {
             // DEVIATION: RFC 7323 §5.3 takes no timestamp of an unacceptable segment. But one that
             // repeats the last window was sent again because its acknowledgement was lost: an echo
             // of the original would make the time-out look like a round trip, and the next
@@ -98,8 +101,7 @@ impl Tcb {
         if is_old && is_valid { Err(Dropped::Paws) } else { Ok(()) }
     }
 
-    /// RFC 7323 §5.3, R3, of an acceptable segment: "SEG.TSval >= TS.Recent and SEG.SEQ <=
-    /// Last.ACK.sent".
+    /// RFC 7323 §5.3, R3: "SEG.TSval >= TS.Recent and SEG.SEQ <= Last.ACK.sent".
     fn take_timestamp(&mut self, now: Instant, segment: &Segment<'_>) {
         if let Some(timestamps) = segment.options.timestamps
             && self.clock.on

@@ -243,6 +243,22 @@ fn without_a_timestamp_only_a_reset_counts() {
 
 /// RFC 7323 §4.3: the echo is of the first segment that is not acknowledged yet.
 #[test]
+fn a_forged_segment_leaves_no_timestamp_behind() {
+    let far = 1_000_000_000;
+    // In place, and behind: each with an acknowledgement of what was never sent, or none at all.
+    for (letters, seq, ack) in
+        [("A", 101, 5000), ("FA", 101, 5000), ("", 101, 0), ("A", 1, 5000), ("", 1, 0)]
+    {
+        let mut scene = Scene::with_timestamps(500);
+        scene.hears(&Segment { options: timestamps(510, 0), ..data(1, 1, 100) });
+        let forged = Segment { payload_len: 50, ..seg(letters, seq, ack) };
+        scene.hears(&Segment { options: timestamps(far, 0), ..forged });
+        let verdict = scene.hears(&Segment { options: timestamps(520, 0), ..data(101, 1, 100) });
+        assert_eq!(verdict.deliver.len, 100, "{letters} {seq} {ack}");
+    }
+}
+
+#[test]
 fn the_echo_is_of_the_earliest_unacknowledged_segment() {
     let ecr = |said: SegmentOut| said.options.timestamps.expect("timestamps").ecr;
     let mut scene = Scene::with_timestamps(500);
