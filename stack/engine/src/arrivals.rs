@@ -4,6 +4,8 @@ use crate::app::{App, Closed};
 use crate::core::Core;
 use crate::counters::Count;
 use crate::emit::emit;
+use crate::flow::Flow;
+use crate::icmp::{count_of, parse_error};
 use crate::neighbours::read_arp_reply;
 use crate::packet::{ETHERNET_LEN, Packet, Segment, classify};
 use crate::port::Port;
@@ -13,7 +15,7 @@ use crate::time_wait::Verdict;
 use crate::transport::{Arrival, Listened, Phase, Stranger, Tcp};
 use queue::{Frame, Queue};
 use std::net::Ipv4Addr;
-use tcp::Instant;
+use tcp::{IcmpError, Instant};
 
 impl<A: App, T: Tcp> Core<A, T> {
     pub(crate) fn frame_arrives<Q: Queue>(
@@ -71,6 +73,12 @@ impl<A: App, T: Tcp> Core<A, T> {
         let outcome = match answer_echo(&identity, bytes, ip_header_len, ip_len) {
             Ok(()) if self.echo_limit.allow(now) => Count::EchoReplies,
             Ok(()) => Count::EchoSuppressed,
+            Err(Count::RxOtherIcmp) => {
+                let icmp = &bytes[ETHERNET_LEN + ip_header_len..];
+                parse_error(identity.address, icmp).map_or(Count::RxOtherIcmp, |(flow, error)| {
+                    self.error_arrives(now, flow, error)
+                })
+            }
             Err(reason) => reason,
         };
         self.counters.add(outcome);
@@ -79,6 +87,14 @@ impl<A: App, T: Tcp> Core<A, T> {
         } else {
             port.queue.free(frame);
         }
+    }
+
+    /// MUST-54: an ICMP error reaches the connection whose segment it quotes.
+    fn error_arrives(&mut self, now: Instant, flow: Flow, error: IcmpError) -> Count {
+        let Some(index) = self.table.find(flow) else { return Count::IcmpNoConnection };
+        let verdict = self.tcp.icmp_arrives(now, &mut self.table.at(index).tcp, error);
+        self.table.push_output(index);
+        count_of(verdict)
     }
 
     fn segment_arrives<Q: Queue>(

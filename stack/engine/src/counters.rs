@@ -54,7 +54,7 @@ counts! {
     RxUnknownProtocol = "rx_unknown_protocol_frames",
     /// Dropped: ICMP that is malformed or has a bad checksum.
     RxBadIcmp = "rx_bad_icmp_frames",
-    /// Dropped: ICMP other than an echo request.
+    /// Dropped: ICMP that is neither an echo request nor an error about a segment of ours.
     RxOtherIcmp = "rx_other_icmp_frames",
     /// Dropped: a TCP header that contradicts itself or the packet, or port zero.
     RxBadTcpHeader = "rx_bad_tcp_header_segments",
@@ -102,6 +102,20 @@ counts! {
     EchoReplies = "icmp_echo_replies",
     /// Echo requests not answered because of the rate limit.
     EchoSuppressed = "icmp_suppressed_requests",
+    /// ICMP errors about a segment of no connection, or of one that is only half open.
+    IcmpNoConnection = "icmp_errors_no_connection",
+    /// ICMP errors about a sequence number that is not outstanding (RFC 5927 §4.1).
+    IcmpOutOfWindow = "icmp_errors_out_of_window",
+    /// ICMP errors that say nothing to act upon, such as source quench.
+    IcmpIgnored = "icmp_errors_ignored",
+    /// ICMP errors that may pass: TCP goes on (RFC 5927 §5.2).
+    IcmpSoft = "icmp_errors_soft",
+    /// ICMP errors that ended a connection before it was established.
+    IcmpClosed = "icmp_errors_closed",
+    /// ICMP errors that made the segments of a connection smaller (RFC 1191).
+    IcmpPathMtu = "icmp_errors_path_mtu",
+    /// The same, not believed before something is lost (RFC 5927 §7.2).
+    IcmpPathMtuDoubted = "icmp_errors_path_mtu_doubted",
     /// Resets in answer to segments that belong to no connection (RFC 9293 §3.10.7.1).
     UnknownReset = "unknown_flow_resets",
     /// Such resets not sent because of the rate limit.

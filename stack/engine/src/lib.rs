@@ -24,7 +24,7 @@
 //! Which TCP runs the connections is a type parameter ([`Tcp`]): [`Smoltcp`] is the off-the-shelf
 //! stack, [`Native`] our own.
 //!
-//! What it deliberately does not do: IPv6, IP options and fragments, routing (a reply goes to the
+//! What it deliberately does not do: IPv6, reassembly of fragments, routing (a reply goes to the
 //! MAC address that the segment came from, and a peer that we connect to is on the link), asking
 //! the time, blocking.
 //!
@@ -43,6 +43,7 @@ mod emit;
 mod engine;
 mod ephemeral;
 mod flow;
+mod icmp;
 mod native;
 mod neighbours;
 mod packet;

@@ -7,7 +7,7 @@ use common::{
     World,
 };
 use common::{config, fix_checksums};
-use engine::Config;
+use engine::{Config, Native};
 use smoltcp::wire::TcpControl;
 use std::time::Duration;
 
@@ -223,6 +223,73 @@ fn ip_options_are_skipped_and_ethernet_padding_is_no_data<T: TestTcp>() {
     assert_eq!(answers.len(), 1);
     assert_eq!((answers[0].payload.len(), answers[0].ack), (10, Some(peer.seq.wrapping_add(4))));
     world.assert_at_rest();
+}
+
+/// An ICMP error about the packet in `frame`, which the engine has sent.
+fn error_about(frame: &[u8], (kind, code): (u8, u8), mtu: u16) -> Vec<u8> {
+    let mut error = icmp(kind, &frame[14..14 + 28]);
+    error[35] = code;
+    error[38..42].copy_from_slice(&[0, 0, mtu.to_be_bytes()[0], mtu.to_be_bytes()[1]]);
+    fix_checksums(&mut error);
+    error
+}
+
+/// A connection of the native TCP with a full segment on its way, and that segment's frame.
+fn with_a_segment_outstanding() -> (World<Native>, Peer, Vec<u8>) {
+    let mut world = World::<Native>::new(Mode::Lines(5000), config());
+    let peer = world.open(40_000);
+    let answers = send(&mut world, &peer.frame(&Segment { payload: b"GET\n", ..Segment::NONE }));
+    let first = answers.into_iter().next().expect("an answer");
+    assert_eq!(first.len(), 14 + 1500);
+    (world, peer, first)
+}
+
+#[test]
+fn icmp_errors_reach_their_connection_and_those_that_are_forged_do_nothing() {
+    let (mut world, mut peer, frame) = with_a_segment_outstanding();
+    let count = |world: &World<Native>, name: &str| world.counter(name);
+    // Hard and soft errors, time exceeded, a parameter problem: none ends a connection.
+    for (kind, code) in [(3, 0), (3, 1), (3, 2), (3, 3), (3, 13), (11, 0), (12, 0)] {
+        assert!(send(&mut world, &error_about(&frame, (kind, code), 0)).is_empty());
+    }
+    assert_eq!(count(&world, "icmp_errors_soft"), 7);
+    send(&mut world, &error_about(&frame, (4, 0), 0));
+    assert_eq!(count(&world, "icmp_errors_ignored"), 1);
+    // A sequence number that is not outstanding, another connection, somebody else's segment.
+    let mut other = frame.clone();
+    other[38..42].copy_from_slice(&[1, 2, 3, 4]);
+    send(&mut world, &error_about(&other, (3, 3), 0));
+    assert_eq!(count(&world, "icmp_errors_out_of_window"), 1);
+    other[37] ^= 1;
+    send(&mut world, &error_about(&other, (3, 3), 0));
+    assert_eq!(count(&world, "icmp_errors_no_connection"), 1);
+    other[29] ^= 1;
+    send(&mut world, &error_about(&other, (3, 3), 0));
+    send(&mut world, &error_about(&frame, (5, 0), 0));
+    send(&mut world, &icmp(3, &frame[14..14 + 20]));
+    assert_eq!(count(&world, "rx_other_icmp_frames"), 3);
+    assert_eq!(world.tables(), (1, 0, 0));
+    // It goes on as if nothing had happened.
+    peer.seq = peer.seq.wrapping_add(4);
+    peer.ack = peer.ack.map(|ack| ack.wrapping_add(5000));
+    assert!(world.exchange(&peer, &Segment::NONE).is_empty());
+    assert_eq!(world.request(&mut peer, b"GET\n").len(), 5000);
+    world.assert_at_rest();
+}
+
+#[test]
+fn a_smaller_mtu_is_believed_down_to_the_floor() {
+    for (claimed, then) in
+        [(0, None), (67, None), (1500, None), (1400, Some(1400)), (68, Some(552))]
+    {
+        let (mut world, _, frame) = with_a_segment_outstanding();
+        let again = send(&mut world, &error_about(&frame, (3, 4), claimed));
+        let largest = again.iter().map(|frame| frame.len() - 14).max();
+        assert_eq!(largest, then, "{claimed}");
+        let counted = world.counter("icmp_errors_path_mtu");
+        assert_eq!(counted, u64::from(then.is_some()), "{claimed}");
+        world.assert_at_rest();
+    }
 }
 
 on_both! {
