@@ -50,7 +50,7 @@ fn answers_are_identical_byte_for_byte() {
             if CLOSED_BUT_HYPER.contains(request) && first.name == "hyper" {
                 continue;
             }
-            let (first, second) = (first.name, second.name);
+            let (first, second) = (first.module, second.module);
             assert_eq!(expected[request], got[request], "{first} and {second} on {request:?}");
         }
     }

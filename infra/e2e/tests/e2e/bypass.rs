@@ -15,11 +15,10 @@ fn ping(lab: &Lab, address: &str) {
     lab.run(End::Client, "ping", &["-c1", "-W30", address]);
 }
 
-#[test]
-fn a_thousand_connections_leave_the_tables_empty() {
+pub(crate) fn a_thousand_connections_leave_the_tables_empty(mode: Mode) {
     const CONNECTIONS: usize = 1000;
     let lab = Lab::new();
-    let mut server = lab.start(Mode::named("xdp"), &[]);
+    let mut server = lab.start(mode, &[]);
     // The clients of the first half close first; the server does in the second half, and is
     // left with the TIME-WAITs of that half (RFC 9293 §3.6.1).
     let mut clients: Vec<Client> = (0..CONNECTIONS).map(|_| server.connect()).collect();
@@ -45,14 +44,13 @@ fn a_thousand_connections_leave_the_tables_empty() {
     }
 }
 
-#[test]
-fn the_kernel_still_answers_beside_it() {
+pub(crate) fn the_kernel_still_answers_beside_it(mode: Mode) {
     let lab = Lab::new();
-    let server = lab.start(Mode::named("xdp"), &[]);
+    let server = lab.start(mode, &[]);
     assert!(has_program(&lab), "the program is attached");
     ping(&lab, "198.18.0.2");
     ping(&lab, "198.18.0.1");
-    let kernel = lab.start(Mode::named("epoll"), &[]);
+    let kernel = lab.start(Mode::of("epoll"), &[]);
     for running in [&server, &kernel] {
         assert_eq!(running.connect().get("/plaintext").body, b"Hello, World!");
     }
@@ -61,11 +59,9 @@ fn the_kernel_still_answers_beside_it() {
     assert!(!has_program(&lab), "the program is gone");
 }
 
-#[test]
-fn kill_9_leaves_no_program_and_the_kernel_answers() {
+pub(crate) fn kill_9_leaves_no_program_and_the_kernel_answers(mode: Mode) {
     let lab = Lab::new();
-    let xdp = Mode::named("xdp");
-    let server = lab.start(xdp, &[]);
+    let server = lab.start(mode, &[]);
     assert_eq!(server.connect().get("/plaintext").status, 200);
     assert!(has_program(&lab), "the program is attached");
     server.signal("KILL");
@@ -73,7 +69,7 @@ fn kill_9_leaves_no_program_and_the_kernel_answers() {
     drop(server);
     assert!(!has_program(&lab), "the program is gone");
     ping(&lab, "198.18.0.1");
-    let again = lab.start(xdp, &[]);
+    let again = lab.start(mode, &[]);
     assert_eq!(again.connect().get("/plaintext").status, 200, "the interface can be used again");
     again.stop();
 }
@@ -81,6 +77,6 @@ fn kill_9_leaves_no_program_and_the_kernel_answers() {
 #[test]
 fn an_interface_that_is_not_there_is_refused() {
     let flags = ["--interface", "no-such-if0", "--listen", "198.18.0.2:8080"];
-    let error = server_testing::refused(&Mode::named("xdp").binary(), &flags);
+    let error = server_testing::refused(&Mode::of("xdp").binary(), &flags);
     assert!(error.contains("no-such-if0"), "{error}");
 }

@@ -12,14 +12,13 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// An address of the client's that no other test uses.
 const SOURCE: &str = "198.18.0.17";
 
-#[test]
-fn frames_run_short_and_back_pressure_holds_until_clients_read_or_leave() {
+pub(crate) fn frames_run_short_and_back_pressure_holds_until_clients_read_or_leave(mode: Mode) {
     let lab = Lab::new();
     let buffer = BUFFER_BYTES.to_string();
     // Nobody is given up on: what ends the pressure is what the clients do.
     let patient = ["--send-timeout", "3600000", "--idle-timeout", "3600000"];
     let flags = ["--frames", "256", "--rx-buffer", &buffer, "--tx-buffer", &buffer];
-    let mut server = lab.start(Mode::named("xdp"), &[&flags[..], &patient].concat());
+    let mut server = lab.start(mode, &[&flags[..], &patient].concat());
     let mut steady = server.connect();
     let expected = steady.get("/bytes/1048576").body;
     let before = server.report();

@@ -17,6 +17,8 @@ pub(crate) const PREFIX: &str = "e2e";
 /// A mode under test.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mode {
+    /// Name of the module that holds its tests.
+    pub(crate) module: &'static str,
     /// As in `server-<name>`.
     pub(crate) name: &'static str,
     /// Where its server listens.
@@ -25,18 +27,29 @@ pub(crate) struct Mode {
     pub(crate) flags: &'static [&'static str],
 }
 
+/// A mode on the kernel's TCP.
+const fn kernel(name: &'static str) -> Mode {
+    Mode { module: name, name, listen: "198.18.0.1:8080", flags: &[] }
+}
+
+/// The mode on the userspace stack over AF_XDP, with one of its TCPs.
+const fn xdp(module: &'static str, flags: &'static [&'static str]) -> Mode {
+    Mode { module, name: "xdp", listen: "198.18.0.2:8080", flags }
+}
+
 /// All modes; the first is what the others' bytes are compared with, since hyper defines them.
-pub(crate) const MODES: [Mode; 4] = [
-    Mode { name: "hyper", listen: "198.18.0.1:8080", flags: &[] },
-    Mode { name: "epoll", listen: "198.18.0.1:8080", flags: &[] },
-    Mode { name: "uring", listen: "198.18.0.1:8080", flags: &[] },
-    Mode { name: "xdp", listen: "198.18.0.2:8080", flags: &["--interface", "e2e-srv0"] },
+pub(crate) const MODES: [Mode; 5] = [
+    kernel("hyper"),
+    kernel("epoll"),
+    kernel("uring"),
+    xdp("xdp", &["--interface", "e2e-srv0"]),
+    xdp("xdp_native", &["--interface", "e2e-srv0", "--tcp", "native"]),
 ];
 
 impl Mode {
-    /// The mode of this name.
-    pub(crate) fn named(name: &str) -> Self {
-        *MODES.iter().find(|mode| mode.name == name).expect("a mode of the table")
+    /// The mode whose tests are in `module`.
+    pub(crate) fn of(module: &str) -> Self {
+        *MODES.iter().find(|mode| mode.module == module).expect("a mode of the table")
     }
 
     /// The server's binary.

@@ -175,6 +175,11 @@ fn assert_nothing_is_left(mode: Mode, counters: &Value) {
             assert_eq!(counters[empty], 0, "{empty}: {counters}");
         }
     }
+    if mode.flags.contains(&"native") {
+        for empty in ["tx_pool_chunks_now", "rx_pool_chunks_now"] {
+            assert_eq!(counters[empty], 0, "{empty}: {counters}");
+        }
+    }
 }
 
 /// The part of a CPU that the server uses while nothing is asked of it: of a second of waiting for
