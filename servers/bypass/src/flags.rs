@@ -41,7 +41,7 @@ const BUFFER_MAX: u64 = 16 * 1024 * 1024;
 #[derive(Args, Clone, Copy, Debug)]
 #[command(next_help_heading = "Userspace TCP")]
 pub struct StackFlags {
-    /// TCP implementation
+    /// Which TCP implementation runs the connections
     #[arg(long, value_enum, default_value_t = TcpChoice::Smoltcp)]
     pub tcp: TcpChoice,
     /// Receive buffer of each connection in bytes; memory is taken as it is used
@@ -60,8 +60,7 @@ pub struct StackFlags {
         value_parser = clap::value_parser!(u64).range(TX_BUFFER_MIN..=BUFFER_MAX)
     )]
     pub tx_buffer: u64,
-    /// What all connections of a thread may hold of output beyond 2 KiB each, in bytes; with
-    /// --tcp native
+    /// What all connections of a thread may hold of output beyond 2 KiB each; native TCP only
     #[arg(
         long,
         value_name = "BYTES",
@@ -69,7 +68,7 @@ pub struct StackFlags {
         value_parser = clap::value_parser!(u64).range(0..=POOL_MAX)
     )]
     pub tx_pool: u64,
-    /// What they may hold of unread input beyond 2 KiB each, in bytes; with --tcp native
+    /// What they may hold of unread input beyond 2 KiB each; native TCP only
     #[arg(
         long,
         value_name = "BYTES",

@@ -17,8 +17,10 @@ pub(crate) fn frames_run_short_and_back_pressure_holds_until_clients_read_or_lea
     let buffer = BUFFER_BYTES.to_string();
     // Nobody is given up on: what ends the pressure is what the clients do.
     let patient = ["--send-timeout", "3600000", "--idle-timeout", "3600000"];
+    // Where connections share a pool, it must not be what holds them back.
+    let pool = ["--tx-pool", "268435456"];
     let flags = ["--frames", "256", "--rx-buffer", &buffer, "--tx-buffer", &buffer];
-    let mut server = lab.start(mode, &[&flags[..], &patient].concat());
+    let mut server = lab.start(mode, &[&flags[..], &pool, &patient].concat());
     let mut steady = server.connect();
     let expected = steady.get("/bytes/1048576").body;
     let before = server.report();
