@@ -10,7 +10,7 @@ local error, loadfile, newproxy, pairs, pcall = error, loadfile, newproxy, pairs
 local getmetatable, setmetatable = getmetatable, setmetatable
 local tonumber, tostring, type = tonumber, tostring, type
 local len, table_remove = string.len, table.remove
-local stdout = io.stdout
+local stdout, traceback = io.stdout, debug.traceback
 local buffer = require("string.buffer").new(1024)
 
 -- Debian's LuaJIT looks here as well; scripts that `require` its packages keep working.
@@ -263,6 +263,11 @@ function entry.request()
     request = wrk.request
   end
   return request()
+end
+
+-- What an error that was raised in one of the functions above is told as.
+function entry.traceback(why)
+  return traceback(tostring(why), 2)
 end
 
 function entry.response(status, headers, body)

@@ -95,8 +95,6 @@ pub struct ThreadScript {
     shape: Shape,
     fixed: Option<Vec<u8>>,
     calls: Calls,
-    request: Function,
-    response: Function,
     delay: Function,
 }
 
@@ -108,22 +106,20 @@ impl ThreadScript {
         handle: Arc<Handle>,
         shape: Option<Shape>,
     ) -> Result<Self, SourceError> {
-        let calls = Calls::new(vm.lua()).map_err(|error| plain(&error))?;
-        let request = vm.function("request")?;
+        let [request, response, traceback] = ["request", "response", "traceback"];
+        let calls = Calls::new(
+            vm.lua(),
+            &vm.function(request)?,
+            &vm.function(response)?,
+            &vm.function(traceback)?,
+        );
+        let calls = calls.map_err(|error| plain(&error))?;
         let shape = match shape {
             Some(shape) => shape,
-            None => first_shape(&vm, &calls, &request)?,
+            None => first_shape(&vm, &calls)?,
         };
-        let mut thread = Self {
-            handle,
-            shape,
-            fixed: None,
-            calls,
-            request,
-            response: vm.function("response")?,
-            delay: vm.function("delay")?,
-            _vm: vm,
-        };
+        let mut thread =
+            Self { handle, shape, fixed: None, calls, delay: vm.function("delay")?, _vm: vm };
         if !shape.renders {
             let mut batch = Vec::new();
             thread.render(&mut batch)?;
@@ -150,9 +146,9 @@ impl ThreadScript {
 }
 
 /// Verifies the first request and looks which hooks there are.
-fn first_shape(vm: &Vm, calls: &Calls, request: &Function) -> Result<Shape, SourceError> {
+fn first_shape(vm: &Vm, calls: &Calls) -> Result<Shape, SourceError> {
     let mut batch = Vec::new();
-    let returned = calls.for_text(request, &mut batch);
+    let returned = calls.for_text(&mut batch);
     let returned = returned.map_err(|error| failure(&error, Some("request")))?;
     let refuse = |refused: verify::Refused| match returned {
         Returned::Text => SourceError(refused.to_string()),
@@ -198,7 +194,7 @@ impl Source for ThreadScript {
 
     fn render(&mut self, into: &mut Vec<u8>) -> Result<(), SourceError> {
         into.clear();
-        let returned = self.calls.for_text(&self.request, into);
+        let returned = self.calls.for_text(into);
         match returned.map_err(|error| failure(&error, Some("request")))? {
             Returned::Text => Ok(()),
             // A script that stops its thread in `request` need not return one more.
@@ -218,7 +214,7 @@ impl Source for ThreadScript {
         body: &[u8],
     ) -> Result<(), SourceError> {
         self.calls
-            .with_response(&self.response, status, fields, body)
+            .with_response(status, fields, body)
             .map_err(|error| failure(&error, Some("response")))
     }
 
