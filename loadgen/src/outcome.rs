@@ -18,7 +18,8 @@ pub struct Counts {
     pub read_bytes: u64,
     /// Connections opened again after they had been open.
     pub reopened: u64,
-    /// Connections that could not be opened.
+    /// Attempts to open a connection that failed, or had not ended within the time-out when they
+    /// were given up or counting ended.
     pub connect: u64,
     /// Requests whose connection failed, or was closed before the first byte of the response. A
     /// close that is announced, or that is there with the response before, is no error: the next

@@ -131,6 +131,11 @@ impl Plan {
     }
 }
 
+/// How long a connection may take to open, the handshake of TLS included. It is longer than any
+/// time-out of a request needs to be, since a server that has to shake hands with thousands at once
+/// gets nowhere if each gives up and begins anew.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// What [`Plan::settle`] adds up.
 const SETTLE: Duration = Duration::from_millis(100);
 const SETTLE_PER_CONNECTION: Duration = Duration::from_micros(100);

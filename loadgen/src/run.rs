@@ -7,14 +7,14 @@ use crate::outcome::Outcome;
 use crate::output::condition;
 use crate::output::figures::Figures;
 use crate::output::live::{Live, Run};
-use crate::plan::{Schedule, Share, TransportKind, Window};
+use crate::plan::{CONNECT_TIMEOUT, Schedule, Share, TransportKind, Window};
 use crate::script::{self, Prepared, Session};
 use crate::source::{Fixed, Source, SourceError};
 use crate::tls::{self, Client};
 use crate::transport::epoll::{EVENTS_CLOSED, EVENTS_OPEN, EpollTransport};
 use crate::transport::sys::{self, Interrupt};
 use crate::transport::tls::TlsTransport;
-use crate::transport::{Endpoint, reason, strerror};
+use crate::transport::{Endpoint, Failure, reason, strerror};
 use crate::url::{Scheme, Url};
 use crate::worker::{self, LoadError, Worker};
 use crate::{report, request, validity};
@@ -28,9 +28,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
-
-/// How long the first connection may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Exit code of a run that a condition of `--fail-if` fails.
 const EXIT_FAIL_IF: u8 = 99;
@@ -137,7 +134,7 @@ fn load_and_report<S: Source + Send + 'static>(
     let (measured, _) = measure(options, endpoints, sources, taps)?;
     flush()?;
     let Measured { window, outcome, client, .. } = measured;
-    tell_of_tls(&outcome)?;
+    tell_of_tls(&options.url, &outcome)?;
     let figures = Figures::of(&outcome);
     let written = live.finish(&figures);
     out.write_all(report::results(&outcome, options).as_bytes())?;
@@ -173,9 +170,11 @@ fn load_and_report<S: Source + Send + 'static>(
 }
 
 /// Says on standard error why connections failed that TLS ended: wrk's text has their number only.
-fn tell_of_tls(outcome: &Outcome) -> io::Result<()> {
-    let of_tls = outcome.errnos.iter().filter(|((_, number), _)| *number < 0);
-    for ((failure, number), count) in of_tls {
+fn tell_of_tls(url: &Url, outcome: &Outcome) -> io::Result<()> {
+    let silent = (Failure::Connect, libc::ETIMEDOUT);
+    let is_told = |kind: &(Failure, i32)| kind.1 < 0 || *kind == silent;
+    let errnos = outcome.errnos.iter().filter(|_| url.scheme == Scheme::Https);
+    for ((failure, number), count) in errnos.filter(|(kind, _)| is_told(kind)) {
         let why = reason(*number);
         writeln!(io::stderr(), "{count} connections failed to {failure}: {why}")?;
     }

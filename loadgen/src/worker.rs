@@ -12,6 +12,7 @@
 mod arrivals;
 mod connection;
 mod handler;
+mod opening;
 mod tally;
 mod timers;
 
@@ -104,7 +105,7 @@ pub fn run<T: Transport, S: Source>(
     let mut meter = Meter::new(window, before_ns, worker.arrivals.is_some());
     worker.tally.begin(before_ns, 0);
     for slot in 0..worker.connections.len() {
-        transport.open(slot, &mut worker);
+        worker.open(before_ns, slot, transport);
     }
     loop {
         let now_ns = transport.now_ns();
@@ -196,7 +197,8 @@ impl<S: Source> Worker<S> {
     fn serve_timers<T: Transport>(&mut self, now_ns: u64, transport: &mut T) {
         while let Some((slot, timer)) = self.timers.take(now_ns) {
             match timer {
-                Timer::Retry => transport.open(slot, self),
+                Timer::Retry => self.open(now_ns, slot, transport),
+                Timer::Opening => self.end_opening(now_ns, slot, transport),
                 Timer::Rest => self.end_rest(slot, transport),
                 Timer::Timeout => self.end_hung(now_ns, slot, transport),
             }
@@ -348,7 +350,7 @@ impl<S: Source> Worker<S> {
         self.in_flight -= batch.left;
         self.tally.gave_up(now_ns, &batch);
         self.tally.counts.reopened += 1;
-        transport.open(slot, self);
+        self.open(now_ns, slot, transport);
     }
 
     /// The source cannot go on: the loop ends the run after this turn.
@@ -372,6 +374,7 @@ impl<S: Source> Worker<S> {
                 }
             }
         }
+        self.count_unopened(now_ns);
         // What is due in the moment of the end is no part of the measurement any more.
         while let Some(arrivals) = &mut self.arrivals
             && let Some(intended_ns) = arrivals.take(now_ns.saturating_sub(1))

@@ -138,7 +138,7 @@ pub struct Latency {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LoadErrors {
-    /// Connections that could not be opened.
+    /// Attempts to open a connection that failed or did not end in time.
     pub connect: u64,
     /// Connections that failed, or closed before the first byte, while a response was awaited.
     pub read: u64,

@@ -33,6 +33,10 @@ pub(super) struct Connection {
     pub(super) listed: bool,
     /// A timer will look whether its batch hangs.
     pub(super) watched: bool,
+    /// Since when the transport has been opening it, while it does.
+    pub(super) opening_ns: Option<u64>,
+    /// A timer will look whether its opening hangs.
+    pub(super) opening_watched: bool,
     /// What it sends, where each batch is made for itself.
     pub(super) request: Vec<u8>,
     /// The response so far, where the source wants it.
@@ -46,6 +50,8 @@ impl Connection {
             phase: Phase::Closed,
             listed: false,
             watched: false,
+            opening_ns: None,
+            opening_watched: false,
             request: Vec::new(),
             response: Vec::new(),
         }

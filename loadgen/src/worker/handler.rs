@@ -13,7 +13,7 @@ impl<S: Source> Worker<S> {
     fn complete(&mut self, now_ns: u64, slot: usize, status: u16, reusable: bool) -> Option<Next> {
         let connection = &mut self.connections[slot];
         let Phase::Busy(batch) = &mut connection.phase else {
-            return Some(self.reopen(slot));
+            return Some(self.reopen(now_ns, slot));
         };
         batch.left -= 1;
         self.in_flight -= 1;
@@ -25,22 +25,23 @@ impl<S: Source> Worker<S> {
         if batch.left > 0 {
             return None;
         }
-        Some(if reusable { self.next(now_ns, slot) } else { self.reopen(slot) })
+        Some(if reusable { self.next(now_ns, slot) } else { self.reopen(now_ns, slot) })
     }
 
     /// Closes the connection and opens it again. What it carried is lost.
-    fn reopen(&mut self, slot: usize) -> Next {
+    fn reopen(&mut self, now_ns: u64, slot: usize) -> Next {
         let lost = self.abandon(slot);
         self.tally.lost(lost);
         self.tally.counts.reopened += 1;
+        self.begin_opening(now_ns, slot);
         Next::Reopen
     }
 
     /// As [`Worker::reopen`], after a response that was malformed.
-    fn reject(&mut self, slot: usize) -> Next {
+    fn reject(&mut self, now_ns: u64, slot: usize) -> Next {
         let lost = self.abandon(slot);
         self.tally.malformed(lost);
-        self.reopen(slot)
+        self.reopen(now_ns, slot)
     }
 
     /// Takes the requests off a connection that is of no more use; returns how many.
@@ -89,6 +90,7 @@ impl<S: Source> Worker<S> {
 
 impl<S: Source> Handler for Worker<S> {
     fn opened(&mut self, now_ns: u64, slot: usize) -> Next {
+        self.connections[slot].opening_ns = None;
         match self.connections[slot].phase {
             Phase::Resting { .. } => {
                 self.connections[slot].phase = Phase::Resting { open: true };
@@ -103,7 +105,7 @@ impl<S: Source> Handler for Worker<S> {
         self.tally.counts.read_bytes += bytes.len() as u64;
         if self.awaited(slot) == 0 {
             // Nobody asked: a server may say why it is about to close a connection that is idle.
-            return self.reopen(slot);
+            return self.reopen(now_ns, slot);
         }
         let mut rest = bytes;
         loop {
@@ -111,7 +113,7 @@ impl<S: Source> Handler for Worker<S> {
             let taken = match progress {
                 Ok(Progress::Partial) => rest.len(),
                 Ok(Progress::Complete { consumed, .. }) => consumed,
-                Err(_) => return self.reject(slot),
+                Err(_) => return self.reject(now_ns, slot),
             };
             if self.wants_responses {
                 self.keep(slot, &rest[..taken]);
@@ -122,7 +124,7 @@ impl<S: Source> Handler for Worker<S> {
             rest = &rest[taken..];
             // The end of the last response that is awaited ends the bytes.
             if !rest.is_empty() && self.awaited(slot) <= 1 {
-                return self.reject(slot);
+                return self.reject(now_ns, slot);
             }
             if self.wants_responses && self.error.is_none() {
                 self.tell(slot, status);
@@ -131,7 +133,7 @@ impl<S: Source> Handler for Worker<S> {
                 return next;
             }
             if !keep_alive {
-                return self.reopen(slot);
+                return self.reopen(now_ns, slot);
             }
             if rest.is_empty() {
                 return Next::Wait;
@@ -142,7 +144,7 @@ impl<S: Source> Handler for Worker<S> {
     fn closed(&mut self, now_ns: u64, slot: usize) -> Next {
         let parser = &mut self.connections[slot].parser;
         if !parser.has_begun() {
-            return self.reopen(slot);
+            return self.reopen(now_ns, slot);
         }
         let ended: Result<u16, FramingError> = parser.finish();
         match ended {
@@ -150,9 +152,10 @@ impl<S: Source> Handler for Worker<S> {
                 if self.wants_responses && self.error.is_none() {
                     self.tell(slot, status);
                 }
-                self.complete(now_ns, slot, status, false).unwrap_or_else(|| self.reopen(slot))
+                self.complete(now_ns, slot, status, false)
+                    .unwrap_or_else(|| self.reopen(now_ns, slot))
             }
-            Err(_) => self.reject(slot),
+            Err(_) => self.reject(now_ns, slot),
         }
     }
 
@@ -160,10 +163,11 @@ impl<S: Source> Handler for Worker<S> {
         let lost = self.abandon(slot);
         self.tally.failed(failure, errno, lost);
         if failure == Failure::Connect {
+            self.connections[slot].opening_ns = None;
             self.timers.set(now_ns.saturating_add(RETRY_NS), slot, Timer::Retry);
             return Next::Close;
         }
-        self.reopen(slot)
+        self.reopen(now_ns, slot)
     }
 
     fn request(&self, slot: usize) -> &[u8] {

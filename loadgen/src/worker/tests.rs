@@ -21,6 +21,8 @@ const MS: u64 = 1_000_000;
 enum Act {
     Open,
     Refuse,
+    /// Nothing at all.
+    Silence,
     Bytes(&'static str),
     /// Bytes, and the peer's FIN with them.
     LastBytes(&'static str),
@@ -93,6 +95,7 @@ impl Script {
         let now_ns = self.now_ns;
         let next = match act {
             Act::Open => handler.opened(now_ns, slot),
+            Act::Silence => return,
             Act::Refuse => handler.failed(now_ns, slot, Failure::Connect, libc::ECONNREFUSED),
             Act::Bytes(text) => handler.received(now_ns, slot, text.as_bytes(), true),
             Act::LastBytes(text) => handler.received(now_ns, slot, text.as_bytes(), false),

@@ -10,6 +10,8 @@ pub(super) enum Timer {
     Retry,
     /// Its rest before the next batch is over.
     Rest,
+    /// Its opening may have lasted too long.
+    Opening,
     /// What it sent may have gone unanswered for too long.
     Timeout,
 }

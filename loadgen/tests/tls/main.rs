@@ -319,3 +319,22 @@ fn a_handshake_that_fails_later_is_a_connection_that_could_not_be_opened() {
     let sentence = format!("{connect} connections failed to connect: {words}\n");
     assert!(text(&output.stderr).starts_with(&sentence), "{}", text(&output.stderr));
 }
+
+#[test]
+fn a_server_that_is_silent_in_a_handshake_is_named() {
+    let config = config(&TLS13);
+    let server = Server::plain(move |mut stream, before| {
+        // Two connections come before the load.
+        if before < 2 {
+            return keep(accept(&config, stream), OK.as_bytes());
+        }
+        io::copy(&mut stream, &mut io::sink()).map(drop)
+    });
+    // However late it is looked at, more than no time has passed. That an attempt is given up
+    // after ten seconds is shown in virtual time.
+    let (output, report) = load("silent", &server, &["-t1", "-c3", "-T0"]);
+    assert_eq!((report.errors.connect, report.sent), (3, 0), "{report:?}");
+    assert!(text(&output.stdout).contains("  Socket errors: connect 3, read 0"), "{output:?}");
+    let sentence = "3 connections failed to connect: Connection timed out\n";
+    assert!(text(&output.stderr).starts_with(sentence), "{}", text(&output.stderr));
+}

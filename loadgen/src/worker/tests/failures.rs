@@ -70,6 +70,36 @@ fn refused_connections_are_tried_again_at_a_bounded_pace() {
 }
 
 #[test]
+fn a_connection_that_does_not_open_is_given_up_and_tried_again() {
+    let door = |n| if n < 2 { Act::Silence } else { Act::Open };
+    let outcome = outcome(&Case { plan: closed(1, 21_000), door, ..case() });
+    assert_eq!(outcome.errnos, [((Failure::Connect, libc::ETIMEDOUT), 2)].into());
+    // Given up after 10 s and after 20 s, open a millisecond later, then an answer in each.
+    assert_eq!((outcome.counts.connect, outcome.counts.reopened), (2, 0));
+    assert_eq!(outcome.counts.requests, 999);
+}
+
+#[test]
+fn a_connection_that_has_not_opened_at_the_end_is_counted() {
+    // The first opens, has its first answer, and is closed when the second is due to come.
+    let closes: Server = |_| vec![(MS, Act::Bytes(OK)), (2 * MS, Act::Close)];
+    let door = |n| if n == 0 { Act::Open } else { Act::Silence };
+    let case = Case { server: closes, door, ..case() };
+    let got = counts(&Case { plan: closed(2, 100), ..case });
+    assert_eq!((got.connect, got.requests, got.read, got.reopened), (2, 1, 1, 1));
+    // Not before the time-out of 10 ms has passed.
+    let got = counts(&Case { plan: closed(2, 9), door: |_| Act::Silence, ..case });
+    assert_eq!(got, Counts::default());
+}
+
+#[test]
+fn opening_in_time_again_and_again_is_no_failure() {
+    let server: Server = |_| vec![(MS, Act::LastBytes(OK))];
+    let got = counts(&Case { plan: closed(1, 25_000), server, ..case() });
+    assert_eq!((got.connect, got.requests, got.reopened), (0, 12_500, 12_500));
+}
+
+#[test]
 fn failures_are_told_by_their_error_number() {
     let server: Server = |n| match n {
         0 => vec![(MS, Act::Reset)],
