@@ -221,7 +221,7 @@ fn measure(metric: Metric, unit: Unit, figures: &Figures) -> f64 {
         Metric::Rate => figures.rate_rps(),
         Metric::Count(count) if unit == PERCENT => {
             // A run that sent nothing has no share; its connections may have failed, though.
-            100.0 * count.of(figures) as f64 / figures.sent.max(1) as f64
+            100.0 * count.of(figures) as f64 / figures.counts.sent.max(1) as f64
         }
         Metric::Count(count) => count.of(figures) as f64,
     }
@@ -229,16 +229,17 @@ fn measure(metric: Metric, unit: Unit, figures: &Figures) -> f64 {
 
 impl Count {
     fn of(self, figures: &Figures) -> u64 {
+        let counts = &figures.counts;
         match self {
-            Self::Requests => figures.requests,
-            Self::Errors => figures.errors(),
-            Self::Connect => figures.connect,
-            Self::Read => figures.read,
-            Self::Write => figures.write,
-            Self::Framing => figures.framing,
-            Self::Hung => figures.hung,
-            Self::Timeout => figures.timeout,
-            Self::Status => figures.status,
+            Self::Requests => counts.requests,
+            Self::Errors => counts.errors(),
+            Self::Connect => counts.connect,
+            Self::Read => counts.read,
+            Self::Write => counts.write,
+            Self::Framing => counts.framing,
+            Self::Hung => counts.hung,
+            Self::Timeout => counts.timeout,
+            Self::Status => counts.status,
             Self::Non2xx => figures.non2xx,
         }
     }

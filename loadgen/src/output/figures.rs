@@ -1,6 +1,6 @@
 //! The figures of a run that tables, files and conditions are computed from.
 
-use crate::outcome::Outcome;
+use crate::outcome::{Counts, Outcome};
 use crate::samples::Samples;
 
 /// What was measured, with one name for each figure whatever the schedule was.
@@ -14,24 +14,8 @@ pub struct Figures {
     pub service: Option<Samples>,
     /// Seconds that were measured.
     pub duration_s: f64,
-    /// Requests sent.
-    pub sent: u64,
-    /// Responses received whole.
-    pub requests: u64,
-    /// Connections that could not be opened.
-    pub connect: u64,
-    /// Requests whose connection failed before a response.
-    pub read: u64,
-    /// Requests that could not be written.
-    pub write: u64,
-    /// Requests whose response was malformed or cut off.
-    pub framing: u64,
-    /// Requests not answered within the time-out when they were given up or counting ended.
-    pub hung: u64,
-    /// Responses later than the time-out.
-    pub timeout: u64,
-    /// Responses with a status above 399, which is what wrk calls `Non-2xx or 3xx`.
-    pub status: u64,
+    /// What was counted.
+    pub counts: Counts,
     /// Responses with a status outside 200 to 299.
     pub non2xx: u64,
 }
@@ -40,22 +24,13 @@ impl Figures {
     /// The figures of an outcome.
     #[must_use]
     pub fn of(outcome: &Outcome) -> Self {
-        let counts = &outcome.counts;
         let success: u64 = outcome.statuses.iter().skip(200).take(100).sum();
         let answered: u64 = outcome.statuses.iter().sum();
         Self {
             latency: outcome.latency.clone(),
             service: outcome.service.clone(),
             duration_s: outcome.duration_s(),
-            sent: counts.sent,
-            requests: counts.requests,
-            connect: counts.connect,
-            read: counts.read,
-            write: counts.write,
-            framing: counts.framing,
-            hung: counts.hung,
-            timeout: counts.timeout,
-            status: counts.status,
+            counts: outcome.counts,
             non2xx: answered - success,
         }
     }
@@ -64,14 +39,7 @@ impl Figures {
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a rate is rounded to 53 bits")]
     pub fn rate_rps(&self) -> f64 {
-        if self.duration_s > 0.0 { self.requests as f64 / self.duration_s } else { 0.0 }
-    }
-
-    /// Everything that went wrong with a connection or a response, statuses left out: a response
-    /// with a bad status is a good response of HTTP.
-    #[must_use]
-    pub fn errors(&self) -> u64 {
-        self.connect + self.read + self.write + self.framing + self.hung + self.timeout
+        if self.duration_s > 0.0 { self.counts.requests as f64 / self.duration_s } else { 0.0 }
     }
 }
 
@@ -87,15 +55,18 @@ pub(crate) mod tests {
             latency,
             service: None,
             duration_s: 2.0,
-            sent: 1010,
-            requests: 1000,
-            connect: 1,
-            read: 2,
-            write: 3,
-            framing: 4,
-            hung: 8,
-            timeout: 5,
-            status: 6,
+            counts: Counts {
+                sent: 1010,
+                requests: 1000,
+                connect: 1,
+                read: 2,
+                write: 3,
+                framing: 4,
+                hung: 8,
+                timeout: 5,
+                status: 6,
+                ..Counts::default()
+            },
             non2xx: 7,
         }
     }
@@ -104,7 +75,7 @@ pub(crate) mod tests {
     fn rates_and_errors_are_sums_of_what_was_counted() {
         let figures = figures();
         assert!((figures.rate_rps() - 500.0).abs() < 1e-9);
-        assert_eq!(figures.errors(), 1 + 2 + 3 + 4 + 5 + 8);
+        assert_eq!(figures.counts.errors(), 1 + 2 + 3 + 4 + 5 + 8);
         let unmeasured = Figures { duration_s: 0.0, ..figures };
         assert!(unmeasured.rate_rps().abs() < 1e-9);
     }

@@ -53,7 +53,7 @@ impl Row {
             reached: outcome.reached(target_rps),
             latency_us: (figures.latency.count() > 0).then(|| LATENCIES.map(at)),
             lateness_p99_us: outcome.lateness_p99_ns.map(micros),
-            errors: figures.errors(),
+            errors: figures.counts.errors(),
             client_limit: outcome.client_limit.clone(),
             duration_s: figures.duration_s,
         }

@@ -41,7 +41,7 @@ impl TrialOutcome {
     pub fn reached(&self, rate_rps: u64) -> bool {
         let due = rate_rps as f64 * self.figures.duration_s;
         let allowed = (due * SHORTFALL_PERCENT / 100.0).max(SHORTFALL_SIGMAS * due.sqrt());
-        self.figures.requests > 0 && self.figures.requests as f64 >= due - allowed
+        self.figures.counts.requests > 0 && self.figures.counts.requests as f64 >= due - allowed
     }
 }
 
@@ -92,6 +92,7 @@ pub fn judge(outcome: &TrialOutcome, rate_rps: u64, objective: &[Condition]) -> 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::outcome::Counts;
     use crate::output::figures::tests::figures;
     use crate::samples::Samples;
 
@@ -103,15 +104,7 @@ pub(crate) mod tests {
             figures: Figures {
                 latency,
                 duration_s,
-                requests,
-                sent: requests,
-                connect: 0,
-                read: 0,
-                write: 0,
-                framing: 0,
-                hung: 0,
-                timeout: 0,
-                status: 0,
+                counts: Counts { sent: requests, requests, ..Counts::default() },
                 non2xx: 0,
                 ..figures()
             },
@@ -137,7 +130,7 @@ pub(crate) mod tests {
         let reasons = ["p99 is unknown: no response came", "0/s of 1000/s were achieved"];
         check(&silent, Verdict::Fails, &reasons);
         let mut failing = outcome(10_000, 10.0, 1000);
-        failing.figures.read = 3;
+        failing.figures.counts.read = 3;
         check(&failing, Verdict::Fails, &["errors is 3"]);
     }
 
