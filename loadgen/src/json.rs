@@ -2,10 +2,14 @@
 
 use crate::options::Options;
 use crate::outcome::Outcome;
+use crate::output::percentiles::Percentile;
 use crate::plan::{HungRule, Schedule, Window};
 use crate::samples::Samples;
 use crate::transport::{Endpoint, reason};
-use record::{ErrnoCount, HistogramError, Latency, LoadClient, LoadErrors, LoadReport, LoadSetup};
+use record::{
+    ErrnoCount, HistogramError, Latency, LoadClient, LoadCondition, LoadErrors, LoadReport,
+    LoadSetup,
+};
 
 /// Percentiles with their keys.
 const PERCENTILES: [(&str, f64); 6] = [
@@ -26,6 +30,8 @@ pub struct Setting<'a> {
     pub endpoints: &'a [Endpoint],
     /// Requests in a batch.
     pub depth: usize,
+    /// What the conditions of `--fail-if` have come to.
+    pub conditions: &'a [LoadCondition],
 }
 
 /// Puts the report of a run together.
@@ -42,6 +48,12 @@ pub fn report(
     let counts = &outcome.counts;
     let duration_s = outcome.duration_s();
     let rate = if duration_s > 0.0 { counts.requests as f64 / duration_s } else { 0.0 };
+    let mut reported = latency(&outcome.latency)?;
+    if let Some(list) = &options.output.percentiles {
+        let asked = list.as_slice().iter();
+        let asked = asked.map(|one| (key(*one), one.of(&outcome.latency) as f64 / 1000.0));
+        reported.percentiles_us.extend(asked);
+    }
     Ok(LoadReport {
         schema: LoadReport::SCHEMA,
         setup: setup(options, setting),
@@ -49,7 +61,7 @@ pub fn report(
         requests: counts.requests,
         read_bytes: counts.read_bytes,
         throughput_rps: rate,
-        latency: latency(&outcome.latency)?,
+        latency: reported,
         service: outcome.service.as_ref().map(latency).transpose()?,
         lateness: outcome.lateness.as_ref().map(latency).transpose()?,
         censored: counts.censored(),
@@ -85,7 +97,14 @@ pub fn report(
         interval_requests: outcome.series.clone(),
         cpu_s: outcome.cpu_ns() as f64 / 1e9,
         client: Some(client),
+        conditions: setting.conditions.to_vec(),
     })
+}
+
+/// The key of a percentile: `p99_9`, `max`.
+fn key(percentile: Percentile) -> String {
+    let text = percentile.to_string().replace('.', "_");
+    if percentile == Percentile::MAX { text } else { format!("p{text}") }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "seconds asked for have 53 bits")]

@@ -146,9 +146,10 @@ fn load_and_report<S: Source + Send + 'static>(
     }
     out.flush()?;
     let limit = client.limit.clone();
+    let conditions = condition::judge(&options.output.fail_if, &figures);
     if let Some(mut file) = json_file {
         let endpoints = endpoints.first().map_or(&[][..], Vec::as_slice);
-        let setting = Setting { window: &window, endpoints, depth };
+        let setting = Setting { window: &window, endpoints, depth, conditions: &conditions };
         let report = json::report(options, &setting, &outcome, client);
         let report = report.map_err(|error| error.to_string())?;
         let mut text = serde_json::to_vec_pretty(&report).map_err(|error| error.to_string())?;
@@ -161,7 +162,7 @@ fn load_and_report<S: Source + Send + 'static>(
         session.done(&script::figures(options, &outcome))?;
         session.flush()?;
     }
-    let violations = condition::violations(&options.output.fail_if, &figures);
+    let violations = condition::violations(&conditions);
     if violations.is_empty() {
         return Ok(limit);
     }

@@ -25,7 +25,7 @@ mod verdict;
 
 pub use environment::{Environment, Git, Network, NetworkEnd};
 pub use histogram::{HistogramError, decode_histogram, encode_histogram};
-pub use load::{ErrnoCount, Latency, LoadClient, LoadErrors, LoadReport, LoadSetup};
+pub use load::{ErrnoCount, Latency, LoadClient, LoadCondition, LoadErrors, LoadReport, LoadSetup};
 pub use measurement::{
     Cell, ClientRecord, CpuAccount, CpuTime, Measurement, ProcessTime, ServerRecord,
 };

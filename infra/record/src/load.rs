@@ -59,11 +59,15 @@ pub struct LoadReport {
     /// Whether the figures are those of the server, or of the generator.
     #[serde(default)]
     pub client: Option<LoadClient>,
+    /// The conditions that were to fail the run (`--fail-if`), in the order in which they were
+    /// given. Where one failed it, the exit code was 99.
+    #[serde(default)]
+    pub conditions: Vec<LoadCondition>,
 }
 
 impl LoadReport {
     /// The version written by this build.
-    pub const SCHEMA: u32 = 2;
+    pub const SCHEMA: u32 = 3;
 }
 
 /// What the generator was asked for.
@@ -128,7 +132,8 @@ pub struct Latency {
     pub stdev_us: f64,
     /// Largest, in microseconds.
     pub max_us: f64,
-    /// Percentiles in microseconds, keyed `p50`, `p75`, `p90`, `p99`, `p99_9`, `p99_99`.
+    /// Percentiles in microseconds, keyed `p50`, `p75`, `p90`, `p99`, `p99_9`, `p99_99`; and, in
+    /// `latency`, those of `--percentiles`, with `_` for the point.
     pub percentiles_us: BTreeMap<String, f64>,
     /// All samples in nanoseconds: an HdrHistogram as [`crate::encode_histogram`] writes it.
     pub histogram_ns: String,
@@ -208,6 +213,18 @@ pub struct LoadClient {
     pub limit: Option<String>,
 }
 
+/// A condition on the figures, and what they say of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoadCondition {
+    /// The condition as it was written: `p99>500us`.
+    pub condition: String,
+    /// What was measured, in the unit of the condition: `p99 is 612.351us`.
+    pub measured: String,
+    /// Whether it failed the run: it came true, or is about a latency and no response came.
+    pub failed: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,6 +249,7 @@ mod tests {
         }"#;
         let report: LoadReport = serde_json::from_str(text).unwrap();
         assert_eq!((report.requests, report.errors.hung, report.unsent), (2, 0, 0));
+        assert!(report.conditions.is_empty());
         assert!(report.client.is_none() && report.setup.rate_rps.is_none());
     }
 }

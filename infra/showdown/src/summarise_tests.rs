@@ -100,6 +100,7 @@ fn load(rps: u32, latencies_us: &[u32]) -> LoadReport {
         interval_requests: Vec::new(),
         cpu_s: 0.0,
         client: None,
+        conditions: Vec::new(),
     }
 }
 

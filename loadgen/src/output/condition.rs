@@ -5,6 +5,7 @@
 
 use super::figures::Figures;
 use super::percentiles::Percentile;
+use record::LoadCondition;
 use std::cmp::Ordering;
 use std::fmt;
 
@@ -196,17 +197,24 @@ impl fmt::Display for Condition {
     }
 }
 
-/// The conditions that came true although they must not, each in a line that says what was
-/// measured. One on a latency that nothing is known of fails as well: a server that never answers
-/// has no good latency.
+/// What comes of conditions that must not come true. One on a latency that nothing is known of
+/// fails as well: a server that never answers has no good latency.
 #[must_use]
-pub fn violations(conditions: &[Condition], figures: &Figures) -> Vec<String> {
-    let line = |condition: &Condition| {
-        let finding = condition.check(figures);
-        (finding.holds != Some(false))
-            .then(|| format!("--fail-if '{condition}': {}", finding.measured))
+pub fn judge(conditions: &[Condition], figures: &Figures) -> Vec<LoadCondition> {
+    let judge = |condition: &Condition| {
+        let Finding { holds, measured } = condition.check(figures);
+        LoadCondition { condition: condition.to_string(), measured, failed: holds != Some(false) }
     };
-    conditions.iter().filter_map(line).collect()
+    conditions.iter().map(judge).collect()
+}
+
+/// Those that failed the run, each in a line that says what was measured.
+#[must_use]
+pub fn violations(conditions: &[LoadCondition]) -> Vec<String> {
+    let line = |LoadCondition { condition, measured, .. }: &LoadCondition| {
+        format!("--fail-if '{condition}': {measured}")
+    };
+    conditions.iter().filter(|condition| condition.failed).map(line).collect()
 }
 
 /// The value of a metric in the base unit of its kind.

@@ -17,6 +17,20 @@ const MS: Duration = Duration::from_millis(1);
 /// Where a report goes, taken away with the test.
 struct JsonFile(PathBuf);
 
+impl JsonFile {
+    fn new(name: &str) -> Self {
+        Self(Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fault-{name}.json")))
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+
+    fn read(&self) -> Value {
+        serde_json::from_slice(&std::fs::read(&self.0).unwrap()).unwrap()
+    }
+}
+
 impl Drop for JsonFile {
     fn drop(&mut self) {
         drop(std::fs::remove_file(&self.0));
@@ -26,14 +40,14 @@ impl Drop for JsonFile {
 /// Runs the load with these words and returns its report, which is checked to reconcile with
 /// itself and with what the server read.
 fn load(name: &str, server: &Server, words: &[&str]) -> Value {
-    let json = JsonFile(Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fault-{name}.json")));
+    let json = JsonFile::new(name);
     let output = Command::new(env!("CARGO_BIN_EXE_loadgen"))
         .args(words)
-        .args(["--json", json.0.to_str().unwrap(), &server.url()])
+        .args(["--json", json.path(), &server.url()])
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let report: Value = serde_json::from_slice(&std::fs::read(&json.0).unwrap()).unwrap();
+    let report = json.read();
     let number = |path: &str| report.pointer(path).map_or(0, |value| value.as_u64().unwrap());
     let errors = ["read", "write", "framing", "hung"];
     let failed: u64 = errors.iter().map(|kind| number(&format!("/errors/{kind}"))).sum();
@@ -204,9 +218,11 @@ fn a_stall_is_seen_by_every_request_that_was_due_in_it_in_open_loop() {
 #[test]
 fn a_condition_that_comes_true_ends_the_run_with_99_and_its_figure() {
     let server = Server::start(|_| Fault::Delay(2 * MS));
+    let json = JsonFile::new("condition");
     let run = |condition: &str| {
         Command::new(env!("CARGO_BIN_EXE_loadgen"))
-            .args(["-t1", "-c1", "-d1", "--fail-if", condition, "--percentiles", "50,max"])
+            .args(["-t1", "-c1", "-d1", "--percentiles", "50,12.5,max"])
+            .args(["--fail-if", condition, "--fail-if", "errors>9", "--json", json.path()])
             .arg(server.url())
             .output()
             .unwrap()
@@ -217,6 +233,21 @@ fn a_condition_that_comes_true_ends_the_run_with_99_and_its_figure() {
     assert!(stderr.contains("--fail-if 'min>1ms': min is 2"), "{stderr}");
     let stdout = String::from_utf8(failed.stdout).unwrap();
     assert!(stdout.contains("\n  Latency Percentiles\n     50%"), "{stdout}");
+    let report = json.read();
+    let conditions = report["conditions"].as_array().unwrap();
+    let [min, errors] = conditions.as_slice() else { panic!("{report}") };
+    assert_eq!((&min["condition"], &min["failed"]), (&"min>1ms".into(), &true.into()));
+    let measured = min["measured"].as_str().unwrap();
+    assert!(stderr.contains(&format!("'min>1ms': {measured}\n")), "{measured}: {stderr}");
+    let kept = serde_json::json!(
+        { "condition": "errors>9", "measured": "errors is 0", "failed": false }
+    );
+    assert_eq!(*errors, kept);
+    // Beside the percentiles that are always there, those that were asked for.
+    let asked = ["p50", "p12_5", "max"].map(|key| format!("/latency/percentiles_us/{key}"));
+    let [median, eighth, max] = asked.map(|path| micros(&report, &path));
+    assert!(2000.0 <= eighth && eighth <= median && median <= max, "{report}");
+    assert!((max - micros(&report, "/latency/max_us")).abs() < 1e-9, "{report}");
     assert_eq!(run("errors>0").status.code(), Some(0));
     let wrong = run("min>1");
     assert_eq!(wrong.status.code(), Some(1));

@@ -80,7 +80,7 @@ fn violations_name_the_condition_and_what_was_measured() {
     let parse = |text| Condition::parse(text).unwrap();
     let conditions = ["max>999us", "errors>100", "rate<10k"].map(parse);
     assert_eq!(
-        violations(&conditions, &figures()),
+        violations(&judge(&conditions, &figures())),
         ["--fail-if 'max>999us': max is 1000us", "--fail-if 'rate<10k': rate is 0.5k"]
     );
 }
@@ -93,7 +93,7 @@ fn a_latency_that_nothing_is_known_of_is_a_violation_and_other_figures_are_known
     let parse = |text| Condition::parse(text).unwrap();
     let conditions = ["p99>1s", "p99<1s", "requests>0", "connect>50%"].map(parse);
     assert_eq!(
-        violations(&conditions, &silent),
+        violations(&judge(&conditions, &silent)),
         [
             "--fail-if 'p99>1s': p99 is unknown: no response came",
             "--fail-if 'p99<1s': p99 is unknown: no response came",
