@@ -170,3 +170,15 @@ fn a_script_that_fails_before_the_load_ends_with_1_and_sends_nothing() {
     assert_eq!(text(&output.stdout), "");
     assert!(server.requests().is_empty());
 }
+
+#[test]
+fn with_a_rate_a_delay_is_not_asked_for_and_that_is_said() {
+    let server = Server::start();
+    let output = server.load(&["-t1", "-c1", "-R100"], "delay.lua", &["5"]);
+    assert!(output.status.success());
+    let said = "delay.lua: delay() is not called: with a rate, each request has its time, as in \
+                wrk2\n";
+    assert!(text(&output.stderr).contains(said), "{}", text(&output.stderr));
+    let output = server.load(&["-t1", "-c1"], "delay.lua", &["5"]);
+    assert!(!text(&output.stderr).contains("delay()"), "{}", text(&output.stderr));
+}

@@ -3,6 +3,7 @@
 use super::session::{Session, Setup};
 use super::thread::ThreadScript;
 use crate::options::Options;
+use crate::plan::Schedule;
 use crate::source::SourceError;
 use crate::transport::Endpoint;
 use std::path::Path;
@@ -49,6 +50,13 @@ pub fn prepare(
         })?);
         sources.push(thread);
     }
-    let warnings = session.warnings();
+    let mut warnings = session.warnings();
+    let is_open = matches!(options.plan.schedule, Schedule::Open { .. });
+    if is_open && sources.first().is_some_and(ThreadScript::delays) {
+        warnings.push(format!(
+            "{}: delay() is not called: with a rate, each request has its time, as in wrk2",
+            script.display()
+        ));
+    }
     Ok(Prepared { session, sources, endpoints, warnings })
 }

@@ -132,6 +132,11 @@ impl ThreadScript {
         self.shape
     }
 
+    /// Whether the script has a `delay`.
+    pub(super) fn delays(&self) -> bool {
+        self.shape.delays
+    }
+
     #[cfg(test)]
     pub(super) fn vm(&self) -> &Vm {
         &self._vm
