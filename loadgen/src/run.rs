@@ -24,6 +24,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -99,15 +100,24 @@ pub fn run(options: &Options, out: &mut impl Write) -> Result<Option<String>, Ru
         let sources = vec![source; options.threads];
         return load_and_report(&options, &endpoints, sources, None, json_file, out);
     };
-    let named = if is_named(&options) { reach(&options)? } else { Vec::new() };
-    let Prepared { session, sources, endpoints, warnings } =
-        script::prepare(&options, &file, &named)?;
+    let Prepared { session, sources, endpoints, warnings } = prepare_script(&mut options, &file)?;
     warnings.iter().try_for_each(|warning| writeln!(io::stderr(), "{warning}"))?;
-    if named.is_empty() {
-        shake_hands(&options.url, &distinct(&endpoints))?;
-    }
-    options.plan.wrk_figures = session.has_done()?;
     load_and_report(&options, &endpoints, sources, Some(&session), json_file, out)
+}
+
+/// Loads a script and reaches the servers that its threads lead to, and lets the plan keep the
+/// figures that its `done()` is given, where it has one.
+///
+/// # Errors
+/// As [`reach`] and [`script::prepare`].
+pub fn prepare_script(options: &mut Options, file: &Path) -> Result<Prepared, RunError> {
+    let named = if is_named(options) { reach(options)? } else { Vec::new() };
+    let prepared = script::prepare(options, file, &named)?;
+    if named.is_empty() {
+        shake_hands(&options.url, &distinct(&prepared.endpoints))?;
+    }
+    options.plan.wrk_figures = prepared.session.has_done()?;
+    Ok(prepared)
 }
 
 /// Runs the load once everything is ready for it, and writes the results.

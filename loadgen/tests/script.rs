@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -29,13 +30,13 @@ impl Server {
         Self { address, requests }
     }
 
-    /// Runs a second of load with a script from `loadgen/scripts`.
+    /// Runs a second of load, or another command, with a script, from `loadgen/scripts` if it
+    /// has no folder.
     fn load(&self, words: &[&str], script: &str, args: &[&str]) -> Output {
-        let script = format!("{}/scripts/{script}", env!("CARGO_MANIFEST_DIR"));
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(script);
         let url = format!("http://{}/start", self.address);
-        let mut all = vec!["-d1", "-s", &script];
-        all.extend(words);
-        all.extend([url.as_str(), "--"]);
+        let mut all = words.to_vec();
+        all.extend(["-d1", "-s", script.to_str().unwrap(), &url, "--"]);
         all.extend(args);
         Command::new(env!("CARGO_BIN_EXE_loadgen")).args(&all).output().unwrap()
     }
@@ -181,4 +182,33 @@ fn with_a_rate_a_delay_is_not_asked_for_and_that_is_said() {
     assert!(text(&output.stderr).contains(said), "{}", text(&output.stderr));
     let output = server.load(&["-t1", "-c1"], "delay.lua", &["5"]);
     assert!(!text(&output.stderr).contains("delay()"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_sweep_runs_a_script_anew_at_each_rate() {
+    let server = Server::start();
+    let script = Path::new(env!("CARGO_TARGET_TMPDIR")).join("script-anew.lua");
+    let source = "runs = (runs or 0) + 1 function done() print('run', runs, wrk.path) end";
+    std::fs::write(&script, source).unwrap();
+    let words = ["sweep", "--rates", "50,100", "-t1", "-c2"];
+    let output = server.load(&words, script.to_str().unwrap(), &[]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let lines: Vec<&str> = text(&output.stdout).lines().collect();
+    let after_done = lines.windows(2).filter(|pair| pair[0] == "run\t1\t/start");
+    let rates: Vec<_> = after_done.map(|pair| pair[1].split_whitespace().next()).collect();
+    assert_eq!(rates, [Some("50"), Some("100")], "{output:?}");
+}
+
+#[test]
+fn a_search_tells_of_its_script_once_and_ends_with_its_mistakes() {
+    let server = Server::start();
+    let words = ["search", "--slo", "errors==0", "--min", "20", "--max", "40", "-t1", "-c2"];
+    let output = server.load(&words, "delay.lua", &["1"]);
+    let err = text(&output.stderr);
+    assert_eq!(err.matches("delay() is not called").count(), 1, "{err}");
+    assert!(text(&output.stdout).contains("\n        20 "), "{output:?}");
+    let output = server.load(&words, "pipeline.lua", &["2", "no-slash"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).ends_with("invalid URL at 1:7\n"), "{output:?}");
+    assert_eq!(text(&output.stdout), "");
 }

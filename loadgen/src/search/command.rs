@@ -20,18 +20,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 const SWEEP_USAGE: &str = "\
-Usage: loadgen sweep --rates LIST [options] URL
+Usage: loadgen sweep --rates LIST [options] URL [-- script arguments]
   Runs an open loop at each rate, rising, and prints a row for each: the throughput-latency
   curve. Ends when two rates in succession were not reached.
         --rates       <L>  Requests per second: 10k,20k-100k+10k (from-to+step)
         --json        <F>  Write the curve to a file
     -d, --duration    <T>  Duration of each rate (10s)
   Other options are those of a single run (loadgen --help), such as -c, -t, -H, --warmup,
-  --arrival and --pin.
+  --arrival and --pin. With -s, each rate is a run of its own for the script: it is loaded
+  anew, and its done() is called before the row is printed.
 ";
 
 const SEARCH_USAGE: &str = "\
-Usage: loadgen search --slo CONDITION [options] URL
+Usage: loadgen search --slo CONDITION [options] URL [-- script arguments]
   Finds the highest rate at which every condition holds and the rate is reached: short trials
   first, then a confirmation of full length. A trial that does not hold is repeated.
         --slo         <C>  Must hold: p99<=200us, errors==0; may be given several times
@@ -42,7 +43,9 @@ Usage: loadgen search --slo CONDITION [options] URL
         --json        <F>  Write every trial and the result to a file
     -d, --duration    <T>  Duration of the confirmation (10s)
   Other options are those of a single run (loadgen --help), such as -c, -t, -H, --warmup,
-  --arrival and --pin. Exits with 1 where no rate was confirmed.
+  --arrival and --pin. With -s, each trial is a run of its own for the script: it is loaded
+  anew, and its done() is called before the row is printed.
+  Exits with 1 where no rate was confirmed.
 ";
 
 /// Which of the two.
@@ -73,7 +76,8 @@ impl Command {
     /// # Errors
     /// Those of `out`; what is wrong with the words or with the load is a message.
     pub fn run(self, program: &str, words: &[String], out: &mut impl Write) -> Ended {
-        if words.iter().any(|word| word == "--help" || word == "-h") {
+        let mut own = words.iter().take_while(|word| *word != "--");
+        if own.any(|word| word == "--help" || word == "-h") {
             out.write_all(self.usage().as_bytes())?;
             return Ok(Ok(()));
         }
@@ -89,10 +93,12 @@ impl Command {
             Err(why) => return Ok(Err(why)),
         };
         let url = parsed.options.url_text.clone();
-        let mut trial = match LoadTrial::new(&parsed.options) {
+        let (mut trial, warnings) = match LoadTrial::new(&parsed.options) {
             Ok(trial) => trial,
             Err(why) => return Ok(Err(why)),
         };
+        let warnings = parsed.options.warnings.iter().chain(&warnings);
+        warnings.into_iter().try_for_each(|warning| writeln!(io::stderr(), "{warning}"))?;
         let mut printed = Ok(());
         let mut print = |text: String| {
             let write = |()| writeln!(out, "{text}").and_then(|()| out.flush());
@@ -253,6 +259,12 @@ fn take_own<'a>(names: &[&'a str], words: &'a [String]) -> Result<(Own<'a>, Vec<
     let (mut own, mut rest) = (Vec::new(), Vec::new());
     let mut words = words.iter();
     while let Some(word) = words.next() {
+        if word == "--" {
+            // What follows is the script's, whatever it is called.
+            rest.push(word.clone());
+            rest.extend(words.cloned());
+            break;
+        }
         let (name, value) = match word.split_once('=') {
             Some((name, value)) => (name, Some(value)),
             None => (word.as_str(), None),

@@ -4,29 +4,52 @@ use super::trial::{Trial, TrialOutcome};
 use crate::options::Options;
 use crate::output::figures::Figures;
 use crate::plan::{Schedule, StopRule};
-use crate::run::Measured;
+use crate::run::{Measured, RunError};
+use crate::script::Prepared;
 use crate::source::Fixed;
 use crate::transport::Endpoint;
-use crate::{request, run};
+use crate::{request, run, script};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Runs each trial over new connections to the same endpoints.
+/// Runs each trial over new connections.
 #[derive(Debug)]
 pub struct LoadTrial {
     options: Options,
-    endpoints: Vec<Endpoint>,
+    load: Load,
+}
+
+/// What the trials send, and where.
+#[derive(Debug)]
+enum Load {
+    /// The same request, to the same endpoints.
+    Same(Vec<Endpoint>),
+    /// What a script makes. For the script each trial is a run of its own, with VMs of its own; the
+    /// first is prepared before any load, so that mistakes show then.
+    Script(PathBuf, Option<Box<Prepared>>),
 }
 
 impl LoadTrial {
-    /// Checks the machine and reaches the server once. The schedule of `options` is open.
+    /// Checks the machine and reaches the server once. The schedule of `options` is open. The
+    /// second value is what the user should know of the script, each in a line.
     ///
     /// # Errors
-    /// A sentence where the server cannot be reached, or the machine does not allow the load.
-    pub fn new(options: &Options) -> Result<Self, String> {
-        let options = run::prepare(options).map_err(|error| error.message)?;
-        let endpoints = run::reach(&options)?;
-        Ok(Self { options, endpoints })
+    /// A sentence where the server cannot be reached, the script is wrong, or the machine does not
+    /// allow the load.
+    pub fn new(options: &Options) -> Result<(Self, Vec<String>), String> {
+        let mut options = run::prepare(options).map_err(|error| error.message)?;
+        let Some(file) = options.script.clone() else {
+            let load = Load::Same(run::reach(&options)?);
+            return Ok((Self { options, load }, Vec::new()));
+        };
+        let mut prepared = Box::new(prepare(&mut options, &file)?);
+        let warnings = std::mem::take(&mut prepared.warnings);
+        Ok((Self { options, load: Load::Script(file, Some(prepared)) }, warnings))
     }
+}
+
+fn prepare(options: &mut Options, file: &Path) -> Result<Prepared, String> {
+    run::prepare_script(options, file).map_err(|error| error.message)
 }
 
 /// The reason alone of a sentence about the client, to be part of another.
@@ -45,11 +68,17 @@ impl Trial for LoadTrial {
             *rate = rate_rps;
         }
         options.plan.stop = StopRule::After(length);
-        let source = Fixed::new(request::render(&options.url, &options.fields), 1);
-        let sources = vec![source; options.threads];
-        let endpoints = vec![self.endpoints.clone(); options.threads];
-        let (measured, _) =
-            run::measure(&options, &endpoints, sources, []).map_err(|error| error.message)?;
+        let measured = match &mut self.load {
+            Load::Same(endpoints) => run_same(&options, endpoints),
+            Load::Script(file, first) => {
+                let prepared = match first.take() {
+                    Some(prepared) => *prepared,
+                    None => prepare(&mut options, file)?,
+                };
+                run_script(&options, prepared)
+            }
+        };
+        let measured = measured.map_err(|error| error.message)?;
         let Measured { outcome, client, interrupted, .. } = measured;
         Ok(TrialOutcome {
             figures: Figures::of(&outcome),
@@ -58,4 +87,22 @@ impl Trial for LoadTrial {
             interrupted,
         })
     }
+}
+
+fn run_same(options: &Options, endpoints: &[Endpoint]) -> Result<Measured, RunError> {
+    let source = Fixed::new(request::render(&options.url, &options.fields), 1);
+    let sources = vec![source; options.threads];
+    let endpoints = vec![endpoints.to_vec(); options.threads];
+    Ok(run::measure(options, &endpoints, sources, [])?.0)
+}
+
+/// Runs a script to its end, `done()` included. What it prints is written out in between, so that
+/// all comes in order.
+fn run_script(options: &Options, prepared: Prepared) -> Result<Measured, RunError> {
+    let Prepared { session, sources, endpoints, warnings: _ } = prepared;
+    session.flush()?;
+    let (measured, _) = run::measure(options, &endpoints, sources, [])?;
+    session.done(&script::figures(options, &measured.outcome))?;
+    session.flush()?;
+    Ok(measured)
 }

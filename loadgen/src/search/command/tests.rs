@@ -37,6 +37,18 @@ fn a_search_has_conditions_bounds_and_two_lengths() {
 }
 
 #[test]
+fn what_follows_two_dashes_is_the_scripts_own() {
+    let line = "--rates 1k -s x.lua http://server/ -- --json --rates 5 -h";
+    let parsed = parse(Command::Sweep, line).unwrap();
+    assert_eq!(parsed.options.script, Some(PathBuf::from("x.lua")));
+    assert_eq!(parsed.options.args, ["--json", "--rates", "5", "-h"]);
+    assert_eq!(parsed.json, None);
+    let rates_rps = vec![1000];
+    let length = Duration::from_secs(10);
+    assert_eq!(parsed.question, Question::Sweep { rates_rps, length });
+}
+
+#[test]
 fn mistakes_are_named() {
     let check = |command: Command, line: &str, part: &str| {
         let refusal = parse(command, line).unwrap_err();
