@@ -1,9 +1,11 @@
-//! Developer chores: `cargo xtask ci`, `cargo xtask tidy`, `cargo xtask e2e`, `cargo xtask fuzz`.
+//! Developer chores: `cargo xtask ci`, `cargo xtask tidy`, `cargo xtask e2e`, `cargo xtask sim`,
+//! `cargo xtask fuzz`.
 //!
 //! `ci` is the one place where the project's checks are listed; `infra/test.sh` installs what
 //! they need and calls it. `tidy` holds the rules that no compiler checks: the direction of
 //! dependencies, where `unsafe` may be, budgets, licences. `e2e` builds every server and drives
-//! it over a veth pair. `fuzz` builds the fuzz targets with coverage and runs them.
+//! it over a veth pair. `sim` runs seeded worlds of hosts on a simulated network. `fuzz` builds
+//! the fuzz targets with coverage and runs them.
 //!
 //! What it deliberately does not do: install anything, or run experiments (`showdown` does).
 #![forbid(unsafe_code)]
@@ -11,6 +13,7 @@
 mod ci;
 mod e2e;
 mod fuzz;
+mod sim;
 mod tidy;
 mod tree;
 
@@ -43,6 +46,8 @@ enum Chore {
         #[arg(value_name = "FILTER")]
         filter: Option<String>,
     },
+    /// Run seeded worlds of simulated hosts, more of them than the tests do
+    Sim(sim::Arguments),
     /// Fuzz server-http, guided by coverage; what it takes, `cargo xtask fuzz --help` says
     #[command(disable_help_flag = true)]
     Fuzz {
@@ -57,6 +62,7 @@ fn main() -> Result<ExitCode> {
         Chore::Ci { only } => ci::run(&only)?,
         Chore::Tidy => tidy::run()?,
         Chore::E2e { filter } => e2e::run(filter.as_deref())?,
+        Chore::Sim(arguments) => sim::run(&arguments)?,
         Chore::Fuzz { arguments } => fuzz::run(&arguments)?,
     };
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })

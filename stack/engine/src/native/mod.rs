@@ -65,21 +65,29 @@ impl Native {
     /// and of its SYN cache, which is touched only as it is used.
     #[must_use]
     pub fn new(config: &Config, mtu: u16) -> Self {
-        let chunk_bytes = CHUNK_BYTES.max(usize::from(mtu).next_power_of_two());
         let window = u32::try_from(config.rx_buffer_bytes).unwrap_or(u32::MAX);
+        let tcp = tcp::Config {
+            // A server has said all that it has to say for now, or it would say more.
+            nagle: false,
+            user_timeout: config.user_timeout,
+            fin_wait2_timeout: config.fin_wait_timeout,
+            time_wait: config.time_wait,
+            ..tcp::Config::new(window, mtu)
+        };
+        Self::with_tcp(config, mtu, tcp)
+    }
+
+    /// As [`new`](Self::new), but each connection has the settings of `tcp`, whatever `config`
+    /// says of them.
+    #[must_use]
+    pub fn with_tcp(config: &Config, mtu: u16, tcp: tcp::Config) -> Self {
+        let chunk_bytes = CHUNK_BYTES.max(usize::from(mtu).next_power_of_two());
         let chunks = |shared| Chunks::new(chunk_bytes, config.connections, shared);
         Self {
             host: Host {
                 address: *config.listen.ip(),
                 secret: config.key,
-                config: tcp::Config {
-                    // A server has said all that it has to say for now, or it would say more.
-                    nagle: false,
-                    user_timeout: config.user_timeout,
-                    fin_wait2_timeout: config.fin_wait_timeout,
-                    time_wait: config.time_wait,
-                    ..tcp::Config::new(window, mtu)
-                },
+                config: tcp,
                 timeout: config.handshake_timeout,
             },
             handshakes: Handshakes::new(config.half_open, &config.key),
