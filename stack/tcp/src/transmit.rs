@@ -271,6 +271,10 @@ impl Tcb {
         let flags = Flags::ACK | push | Flags::FIN.only_if(fin);
         let segment = self.build_with(options, self.snd.nxt, flags, short(len));
         self.sent_new(now, len, fin);
+        if self.congestion_room() < self.smss() {
+            // The window is used to the full, whether more waits or not.
+            self.congestion.limited = self.snd.nxt;
+        }
         Some(segment)
     }
 

@@ -68,6 +68,22 @@ fn after_idleness_the_window_is_the_initial_one_again() {
 }
 
 #[test]
+fn a_window_that_is_used_to_the_full_opens_though_nothing_more_waits() {
+    let mut scene = Scene::established();
+    scene.puts(10_000);
+    assert_eq!(scene.takes_all().len(), 10);
+    for (ack, cwnd) in [(2001, 12_000), (4001, 14_000), (6001, 16_000), (10_001, 18_000)] {
+        scene.hears(&seg("A", 1, ack));
+        assert_eq!(scene.tcb.cwnd_bytes(), cwnd, "at {ack}");
+    }
+    // Half of it is not all: no more than that is known to be borne.
+    scene.puts(8000);
+    scene.takes_all();
+    scene.hears(&seg("A", 1, 18_001));
+    assert_eq!(scene.tcb.cwnd_bytes(), 18_000);
+}
+
+#[test]
 fn requests_and_responses_do_not_open_a_window_that_they_do_not_use() {
     let mut scene = Scene::established();
     for number in 0..10_000 {
