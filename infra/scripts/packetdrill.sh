@@ -88,6 +88,13 @@ cat >"$work/bin/sockstat" <<'STUB'
 #!/bin/sh
 cat "$PACKETDRILL_SOCKSTAT"
 STUB
+# FreeBSD's names of states, where Google's packetdrill has those of Linux.
+cat >"$work/bin/code" <<'STUB'
+#!/bin/sh
+sed -E -e 's/TCPI_(CLOSED|ESTABLISHED|LISTEN|SYN_SENT|CLOSE_WAIT|LAST_ACK|CLOSING)/TCP_\1/g' \
+  -e 's/TCPI_FIN_WAIT_/TCP_FIN_WAIT/g' -e 's/TCPI_SYN_RECEIVED/TCP_SYN_RECV/g' \
+  -e 's/TCPI_TIME_WAIT/TCP_TIME_WAIT/g' -e 's/TCP_CLOSED/TCP_CLOSE/g' "$1" | python3 -
+STUB
 chmod +x "$work/bin/"*
 
 # Definitions that Google's own runner makes for IPv4.
@@ -96,14 +103,17 @@ definitions=(-D TFO_COOKIE=3021b9d889017eeb -D CODE=host_unreachable
 
 # Runs one script; its result is a file named by its number: a word, and the reason.
 run() { # NUMBER SCRIPT
-  local own status=0 word=failed
+  local own mtu status=0 word=failed
   own=$(mktemp -d "$work/run.XXXXXX")
+  mtu=$(sed -n 's/^--mtu=\([0-9]*\).*/,mtu=\1/p' "$2")
   (
     cd "$(dirname "$2")"
     export PATH="$work/bin:$PATH"
     export PACKETDRILL_SYSCTL=$own/sysctl PACKETDRILL_SOCKSTAT=$own/sockstat
     : >"$PACKETDRILL_SOCKSTAT"
-    exec timeout --signal=KILL 20 "$packetdrill" --so_filename="$library" --so_flags="$profile" \
+    # Preloaded, it also answers the code in scripts that looks at TCP_INFO.
+    exec timeout --signal=KILL 20 env LD_PRELOAD="$library" \
+      "$packetdrill" --code_command="$work/bin/code" --so_filename="$library" --so_flags="$profile$mtu" \
       "${definitions[@]}" "$(basename "$2")"
   ) >"$own/out" 2>&1 || status=$?
   case $status in

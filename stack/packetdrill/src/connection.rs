@@ -4,7 +4,7 @@ use crate::packet::{Flow, IpFields};
 use crate::profile::Layout;
 use crate::socket::Options;
 use std::collections::VecDeque;
-use tcp::{Closed, IcmpKind, Instant, Segment, SegmentOut, SendBuffer, State, Tcb, Verdict};
+use tcp::{Closed, Flags, IcmpKind, Instant, Segment, SegmentOut, SendBuffer, State, Tcb, Verdict};
 
 /// What is sent and not acknowledged, or not sent yet.
 #[derive(Debug, Default)]
@@ -145,9 +145,17 @@ impl Connection {
     }
 
     /// Takes out of the state machine all that is to be sent.
-    pub(crate) fn poll(&mut self, now: Instant, said: &mut Vec<Said>) {
+    pub(crate) fn poll(&mut self, now: Instant, layout: Layout, said: &mut Vec<Said>) {
         while let Some(segment) = self.tcb.poll_transmit(now, &self.output) {
             said.push(self.say(&segment));
+        }
+        // Linux hands a burst to the device as one large segment, whose end is pushed.
+        if let [.., first, last] = said.as_mut_slice()
+            && layout == Layout::Linux
+            && !first.payload.is_empty()
+            && !last.payload.is_empty()
+        {
+            last.segment.flags = last.segment.flags | Flags::PSH;
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod calls;
 mod connection;
+mod information;
 mod packet;
 mod profile;
 mod shared;

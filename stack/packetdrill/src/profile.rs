@@ -4,7 +4,7 @@
 //! offered, in which order they stand in a SYN. What the state machine does is never part of it.
 
 use std::time::Duration;
-use tcp::Config;
+use tcp::{Config, KeepAlive};
 
 /// The order of options in a SYN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub(crate) struct Profile {
     pub(crate) receive_max_bytes: u32,
     /// Send buffer of a new socket, in bytes.
     pub(crate) send_bytes: u32,
+    /// Keep-alives of a socket that asks for them.
+    pub(crate) keep_alive: KeepAlive,
     /// Everything else that a connection is told.
     pub(crate) config: Config,
 }
@@ -40,6 +42,7 @@ impl Profile {
             receive_bytes: 540_000,
             receive_max_bytes: 15 << 20,
             send_bytes: 4 << 20,
+            keep_alive: KeepAlive::LINUX,
             config: Config {
                 // Linux acknowledges the first segments of a connection without delay.
                 ack_delay: Duration::ZERO,
@@ -55,6 +58,7 @@ impl Profile {
             receive_bytes: 65_536,
             receive_max_bytes: 2 << 20,
             send_bytes: 32_768,
+            keep_alive: KeepAlive { probes: 8, ..KeepAlive::LINUX },
             config: Config { ack_every_second: true, ..Config::new(0, MTU) },
         }
     }
@@ -105,6 +109,9 @@ impl Profile {
             "kern.ipc.maxsockbuf" => self.receive_max_bytes = saturated(name, value)?,
             "net.inet.tcp.rexmit_initial" => config.initial_rto = millis(name, value)?,
             "net.inet.tcp.delacktime" => config.ack_delay = millis(name, value)?,
+            "net.inet.tcp.keepidle" => self.keep_alive.idle = millis(name, value)?,
+            "net.inet.tcp.keepintvl" => self.keep_alive.interval = millis(name, value)?,
+            "net.inet.tcp.keepcnt" => self.keep_alive.probes = number(name, value)?,
             "net.inet.tcp.keepinit" => config.syn_timeout = millis(name, value)?,
             _ => {}
         }

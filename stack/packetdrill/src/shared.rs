@@ -8,7 +8,7 @@
 
 use crate::calls::{Outcome, Stop};
 use crate::packet::Refused;
-use crate::world::{PATIENCE, World};
+use crate::world::{Fd, PATIENCE, World};
 use std::os::fd::IntoRawFd;
 use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -166,6 +166,11 @@ impl Shared {
         drop(inner);
         self.sleep(TICK);
         self.lock().world.now
+    }
+
+    /// Whether `fd` is a socket of this world.
+    pub(crate) fn owns(&self, fd: Fd) -> bool {
+        self.lock().world.sockets.contains_key(&fd)
     }
 
     /// A packet arrives.

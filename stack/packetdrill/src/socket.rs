@@ -76,7 +76,7 @@ impl Options {
             has_no_delay: false,
             max_segment: None,
             has_keep_alive: false,
-            keep_alive: KeepAlive::LINUX,
+            keep_alive: profile.keep_alive,
             user_timeout: None,
             linger: None,
             ip: IpFields::default(),

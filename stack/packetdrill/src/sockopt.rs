@@ -1,11 +1,9 @@
 //! Options of sockets that scripts set or look at.
 
 use crate::calls::{Outcome, Stop, fail};
-use crate::connection::Connection;
 use crate::socket::Role;
 use crate::world::{Fd, World};
 use std::time::Duration;
-use tcp::State;
 
 /// Longest value of an option that we answer, in bytes: an `int`, or a name.
 pub(crate) const VALUE_MAX: usize = 16;
@@ -136,20 +134,14 @@ impl World {
         let Role::Stream(id) = self.socket_of(fd)?.role else { return fail(libc::EINVAL) };
         let connection = self.connections.get(&id).ok_or(Stop::Errno(libc::EBADF))?;
         let count = match request {
-            // `SIOCINQ`, of which a FIN counts as one byte if everything before it was read.
-            libc::FIONREAD => connection.input.len() + usize::from(has_bare_fin(connection)),
+            // `SIOCINQ`
+            libc::FIONREAD => connection.input.len(),
             // `SIOCOUTQ`
             libc::TIOCOUTQ => connection.output.0.len(),
             _ => return fail(libc::EINVAL),
         };
         i32::try_from(count).map_err(|_| Stop::Errno(libc::EINVAL))
     }
-}
-
-fn has_bare_fin(connection: &Connection) -> bool {
-    connection.input.is_empty()
-        && connection.tcb.is_eof()
-        && connection.tcb.state() != State::Closed
 }
 
 fn int(value: &[u8]) -> Option<i32> {

@@ -13,6 +13,7 @@ use libc::{c_char, c_int, c_longlong, c_ulong, c_void, iovec, msghdr, pollfd, so
 use libc::{sockaddr_in, socklen_t, ssize_t, suseconds_t, time_t, timeval, useconds_t};
 use std::ffi::CStr;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::atomic::{AtomicPtr, Ordering};
 use std::time::Duration;
 
 /// Whatever `packetdrill_interface_init` left in `userdata`.
@@ -96,8 +97,9 @@ pub(crate) unsafe extern "C" fn packetdrill_interface_init(
     let profile = Profile::parse(&text).unwrap_or_else(|error| panic!("--so_flags: {error}"));
     let world = World::new(profile, std::env::var_os("PACKETDRILL_SYSCTL").map(Into::into));
     let sockstat = std::env::var_os("PACKETDRILL_SOCKSTAT").map(Into::into);
-    let shared = Box::new(Shared::new(world, sockstat));
-    let table = table(Box::into_raw(shared));
+    let shared = Box::into_raw(Box::new(Shared::new(world, sockstat)));
+    PRELOADED.store(shared, Ordering::Release);
+    let table = table(shared);
     // SAFETY: packetdrill passes a table of its own; what it held is overwritten, not dropped.
     unsafe { interface.write(table) };
 }
@@ -218,7 +220,11 @@ fn write_address(address: *mut sockaddr, len: *mut socklen_t, value: SocketAddrV
     put(len, socklen_t::try_from(size_of::<sockaddr_in>()).expect("16 bytes"));
 }
 
+/// What [`getsockopt`](preloaded_getsockopt) looks into; null before and after.
+static PRELOADED: AtomicPtr<Shared> = AtomicPtr::new(std::ptr::null_mut());
+
 extern "C" fn free(user: User) {
+    PRELOADED.store(std::ptr::null_mut(), Ordering::Release);
     // SAFETY: it is the box that `packetdrill_interface_init` leaked, given back once.
     let shared = unsafe { Box::from_raw(user.cast_mut()) };
     shared.leave();
@@ -440,6 +446,37 @@ extern "C" fn getsockopt(
         put(len, socklen_t::try_from(size_of::<c_int>()).expect("four"));
         0
     }))
+}
+
+/// `getsockopt` of the C library, if this object is preloaded.
+///
+/// For the code in a script that looks at `TCP_INFO`, packetdrill calls the C library, with a
+/// descriptor of ours, and not the function of its interface.
+///
+/// # Safety
+/// As for `getsockopt(2)`: `value` has room for `*len` bytes.
+#[unsafe(export_name = "getsockopt")]
+pub(crate) unsafe extern "C" fn preloaded_getsockopt(
+    fd: c_int,
+    level: c_int,
+    name: c_int,
+    value: *mut c_void,
+    len: *mut socklen_t,
+) -> c_int {
+    let user: User = PRELOADED.load(Ordering::Acquire);
+    if !user.is_null() && !len.is_null() && shared(user).owns(fd) {
+        // SAFETY: the caller owns it, and it is not null.
+        let room = unsafe { len.read() };
+        let room = usize::try_from(room).unwrap_or(0);
+        return to_int(bytes_mut(value, room).and_then(|value| {
+            let written = at_once(user, |world| world.information(fd, level, name, value))?;
+            put(len, socklen_t::try_from(written).unwrap_or(0));
+            Ok(0)
+        }));
+    }
+    // SAFETY: the arguments are those of the system call, as its caller gave them.
+    let result = unsafe { libc::syscall(libc::SYS_getsockopt, fd, level, name, value, len) };
+    c_int::try_from(result).unwrap_or(-1)
 }
 
 extern "C" fn setsockopt(

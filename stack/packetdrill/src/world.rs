@@ -230,7 +230,7 @@ impl World {
     pub(crate) fn settle(&mut self, id: ConnectionId) {
         let mut said = Vec::new();
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        connection.poll(self.now, &mut said);
+        connection.poll(self.now, self.profile.layout, &mut said);
         let flow = connection.flow;
         let is_ours = self.flows.get(&flow) == Some(&id);
         let (state, is_owned) = (connection.tcb.state(), connection.is_owned);
