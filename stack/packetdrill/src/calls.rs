@@ -2,7 +2,7 @@
 
 use crate::connection::{Connection, to_usize};
 use crate::packet::Flow;
-use crate::socket::{Listener, Role, Socket};
+use crate::socket::{Listener, Options, Role, Socket};
 use crate::world::{ConnectionId, Fd, World};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -58,11 +58,10 @@ impl World {
         Err(Stop::Block)
     }
 
-    fn add_socket(&mut self, mut socket: Socket) -> Outcome<Fd> {
+    fn add_socket(&mut self, is_nonblocking: bool, options: Options, role: Role) -> Outcome<Fd> {
         let file = File::open("/dev/null").map_err(|_| Stop::Errno(libc::EMFILE))?;
         let fd = file.as_raw_fd();
-        socket.file = file;
-        self.sockets.insert(fd, socket);
+        self.sockets.insert(fd, Socket { file, is_nonblocking, options, role });
         Ok(fd)
     }
 
@@ -75,10 +74,7 @@ impl World {
         if kind != libc::SOCK_STREAM || !matches!(protocol, 0 | libc::IPPROTO_TCP) {
             return fail(libc::EPROTONOSUPPORT);
         }
-        let file = File::open("/dev/null").map_err(|_| Stop::Errno(libc::EMFILE))?;
-        let options = self.fresh_options();
-        let role = Role::Fresh { bound: None };
-        self.add_socket(Socket { file, is_nonblocking, options, role })
+        self.add_socket(is_nonblocking, Options::new(&self.profile), Role::Fresh { bound: None })
     }
 
     pub(crate) fn bind(&mut self, fd: Fd, address: SocketAddrV4) -> Outcome<()> {
@@ -114,10 +110,7 @@ impl World {
         let Role::Listener(listener) = &mut socket.role else { return fail(libc::EINVAL) };
         let Some(id) = listener.ready.pop_front() else { return self.wait(fd, 0) };
         let remote = self.connection_of(id)?.flow.remote;
-        let file = File::open("/dev/null").map_err(|_| Stop::Errno(libc::EMFILE))?;
-        let role = Role::Stream(id);
-        let fd = self.add_socket(Socket { file, is_nonblocking: false, options, role })?;
-        Ok((fd, remote))
+        Ok((self.add_socket(false, options, Role::Stream(id))?, remote))
     }
 
     /// Begins a connection; [`connected`](Self::connected) says what became of it.

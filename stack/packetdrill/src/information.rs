@@ -44,7 +44,10 @@ impl World {
     }
 
     fn tcp_info(&mut self, fd: Fd, value: &mut [u8]) -> Outcome<()> {
-        let id = match self.socket_of(fd)?.role {
+        let profile = self.profile;
+        let socket = self.socket_of(fd)?;
+        let advertised = socket.options.config(&profile).mss();
+        let id = match socket.role {
             Role::Fresh { .. } => return put_byte(value, place::STATE, CLOSE),
             Role::Listener(_) => return put_byte(value, place::STATE, LISTEN),
             Role::Stream(id) => id,
@@ -64,7 +67,7 @@ impl World {
         put_word(value, place::UNACKED, flight.div_ceil(mss))?;
         put_word(value, place::SND_SSTHRESH, ssthresh)?;
         put_word(value, place::SND_CWND, tcb.cwnd_bytes() / mss)?;
-        put_word(value, place::ADVMSS, self.profile.config.mss().into())?;
+        put_word(value, place::ADVMSS, advertised.into())?;
         // DupThresh of RFC 6675, which never changes.
         put_word(value, place::REORDERING, 3)
     }

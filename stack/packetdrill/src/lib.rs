@@ -13,4 +13,6 @@ mod socket;
 mod sockopt;
 #[expect(unsafe_code, reason = "packetdrill's interface is one of C")]
 mod sys;
+#[cfg(test)]
+mod tests;
 mod world;

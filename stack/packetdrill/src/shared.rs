@@ -173,6 +173,12 @@ impl Shared {
         self.lock().world.sockets.contains_key(&fd)
     }
 
+    /// Whether a call waits on another thread.
+    #[cfg(test)]
+    pub(crate) fn is_waited_on(&self) -> bool {
+        matches!(self.lock().waiter, Waiter::Asleep(_))
+    }
+
     /// A packet arrives.
     pub(crate) fn inject(&self, bytes: &[u8]) -> Result<(), Refused> {
         let mut inner = self.lock();

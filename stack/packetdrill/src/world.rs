@@ -3,7 +3,7 @@
 use crate::connection::{Connection, Said};
 use crate::packet::{self, Flow, IpFields, Packet};
 use crate::profile::{Layout, Profile};
-use crate::socket::{Listener, Options, Role, Socket};
+use crate::socket::{Listener, Role, Socket};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
@@ -387,11 +387,6 @@ impl World {
             line("?", &format!("{local} {remote}"), name(State::TimeWait));
         }
         lines
-    }
-
-    /// The options of a new socket.
-    pub(crate) fn fresh_options(&self) -> Options {
-        Options::new(&self.profile)
     }
 }
 
