@@ -73,7 +73,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 mkdir "$work/bin" "$work/results"
-for tool in ip tc nstat tcpdrop setkey; do
+for tool in ip tc ethtool nstat tcpdrop setkey; do
   printf '#!/bin/sh\n' >"$work/bin/$tool"
 done
 cat >"$work/bin/sysctl" <<'STUB'
@@ -105,6 +105,9 @@ definitions=(-D TFO_COOKIE=3021b9d889017eeb -D CODE=host_unreachable
 run() { # NUMBER SCRIPT
   local own mtu status=0 word=failed
   own=$(mktemp -d "$work/run.XXXXXX")
+  # FreeBSD's scripts are for the C preprocessor first; lines keep their numbers.
+  awk '/^#ifdef/ { skips = $2 != "STANDARD" } /^#endif/ { skips = 0 }
+    { print skips || /^#/ ? "" : $0 }' "$2" >"$own/$(basename "$2")"
   mtu=$(sed -n 's/^--mtu=\([0-9]*\).*/,mtu=\1/p' "$2")
   (
     cd "$(dirname "$2")"
@@ -114,7 +117,7 @@ run() { # NUMBER SCRIPT
     # Preloaded, it also answers the code in scripts that looks at TCP_INFO.
     exec timeout --signal=KILL 20 env LD_PRELOAD="$library" \
       "$packetdrill" --code_command="$work/bin/code" --so_filename="$library" --so_flags="$profile$mtu" \
-      "${definitions[@]}" "$(basename "$2")"
+      "${definitions[@]}" "$own/$(basename "$2")"
   ) >"$own/out" 2>&1 || status=$?
   case $status in
     0) word=passed ;;
