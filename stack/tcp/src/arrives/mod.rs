@@ -49,8 +49,7 @@ impl Tcb {
             && segment.seq == self.rcv.nxt
             && u32::from(segment.payload_len) <= self.rcv.wnd;
         // What acknowledges nothing and brings nothing may be a duplicate acknowledgement.
-        let acknowledges = segment.ack.le(self.snd.nxt)
-            && segment.ack.ge(self.snd.una)
+        let acknowledges = segment.ack.in_window(self.snd.una, self.snd.flight() + 1)
             && (segment.payload_len > 0 || segment.ack != self.snd.una);
         let is_fresh = match segment.options.timestamps {
             // PAWS, without the exception for connections that were idle for long.

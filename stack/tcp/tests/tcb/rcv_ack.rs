@@ -68,6 +68,15 @@ fn of_what_was_never_sent_it_is_dropped_and_answered() {
     assert_eq!(scene.output.0, 500);
 }
 
+/// Half of all numbers away, a number comes neither before nor behind.
+#[test]
+fn from_the_other_side_of_the_circle_it_is_dropped_and_answered() {
+    let mut scene = Scene::established();
+    let verdict = scene.hears(&data(1, 1 + (1 << 31), 10));
+    assert_eq!((verdict.dropped, verdict.deliver.len), (Some(Dropped::BadAck), 0));
+    scene.says("A", 1, 1);
+}
+
 #[test]
 fn older_than_the_largest_window_it_is_dropped_and_answered() {
     let mut scene = Scene::established();
