@@ -34,6 +34,8 @@ counts! {
     RxRunt = "rx_runt_frames",
     /// Dropped: for another MAC address, or a broadcast that is not ARP.
     RxOtherMac = "rx_other_mac_frames",
+    /// Dropped: an IPv4 packet longer than the MTU.
+    RxOversize = "rx_oversize_frames",
     /// Dropped: from a MAC address that no sender has (zero, multicast, ours).
     RxBadSourceMac = "rx_bad_source_mac_frames",
     /// Dropped: neither ARP nor IPv4.

@@ -23,6 +23,8 @@ pub(crate) type Mac = [u8; 6];
 pub(crate) struct Identity {
     pub(crate) mac: Mac,
     pub(crate) address: Ipv4Addr,
+    /// Largest IPv4 packet, in bytes: an answer to a larger one could not be sent.
+    pub(crate) mtu: u16,
     /// Whether TCP checksums of received segments are verified here.
     pub(crate) verify_tcp: bool,
 }
@@ -107,6 +109,9 @@ fn classify_ipv4(identity: &Identity, mac: Mac, bytes: &[u8]) -> Result<Packet, 
     let source = ip.src_addr();
     if source == identity.address || !may_be_a_peer(source) {
         return Err(Count::RxBadIpv4Source);
+    }
+    if ip.total_len() > identity.mtu {
+        return Err(Count::RxOversize);
     }
     let ip_len = usize::from(ip.total_len());
     match ip.next_header() {

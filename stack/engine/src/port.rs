@@ -26,8 +26,8 @@ pub(crate) struct Port<Q> {
 impl<Q: Queue> Port<Q> {
     pub(crate) fn new(queue: Q, address: Ipv4Addr) -> Self {
         let caps = queue.caps();
-        let identity =
-            Identity { mac: caps.mac, address, verify_tcp: caps.rx_checksum == Checksum::Software };
+        let verify_tcp = caps.rx_checksum == Checksum::Software;
+        let identity = Identity { mac: caps.mac, address, mtu: caps.mtu, verify_tcp };
         let fill_tcp = caps.tx_checksum == Checksum::Software;
         Self { queue, identity, fill_tcp, outgoing: Burst::new() }
     }
