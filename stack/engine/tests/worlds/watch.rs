@@ -51,7 +51,8 @@ struct Side {
     heard: Option<Seq>,
     /// Whether that is the end: then its windows say nothing any more.
     heard_fin: bool,
-    /// The MSS that it must keep to, and whether windows are scaled for it.
+    /// The initial sequence number of its peer, the MSS that it must keep to, and whether windows are scaled for it.
+    peer_iss: Option<Seq>,
     peer_mss: Option<u16>,
     peer_scale: Option<u8>,
     /// Its own initial sequence number, and what else was in its SYN.
@@ -140,8 +141,14 @@ impl Watch {
         if seen.control == TcpControl::Rst {
             return;
         }
-        if seen.is_syn() {
-            *side = Side { peer_mss: seen.mss, peer_scale: seen.scale, heard_fin: false, ..*side };
+        if seen.is_syn() && side.peer_iss != Some(seen.seq) {
+            *side = Side {
+                peer_iss: Some(seen.seq),
+                peer_mss: seen.mss,
+                peer_scale: seen.scale,
+                heard_fin: false,
+                ..*side
+            };
         }
         let reaches = |known: Option<Seq>, end: Seq| Some(known.map_or(end, |seq| seq.last(end)));
         side.heard = reaches(side.heard, seen.end());
