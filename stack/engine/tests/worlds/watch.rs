@@ -51,7 +51,8 @@ struct Side {
     heard: Option<Seq>,
     /// Whether that is the end: then its windows say nothing any more.
     heard_fin: bool,
-    /// The initial sequence number of its peer, the MSS that it must keep to, and whether windows are scaled for it.
+    /// The initial sequence number of its peer, the MSS that it must keep to, and whether windows
+    /// are scaled for it.
     peer_iss: Option<Seq>,
     peer_mss: Option<u16>,
     peer_scale: Option<u8>,
