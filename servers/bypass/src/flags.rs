@@ -60,7 +60,7 @@ pub struct StackFlags {
         value_parser = clap::value_parser!(u64).range(TX_BUFFER_MIN..=BUFFER_MAX)
     )]
     pub tx_buffer: u64,
-    /// What all connections of a thread may hold of output beyond 2 KiB each; native TCP only
+    /// What all connections of a thread may hold of output beyond 1 KiB each; native TCP only
     #[arg(
         long,
         value_name = "BYTES",

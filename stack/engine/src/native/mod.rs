@@ -30,9 +30,11 @@ use tcp::{
     Verdict, clock_offset, isn,
 };
 
-/// Size of a chunk in bytes, unless a packet of the link is larger: all of a small response, and
-/// of any segment.
-const CHUNK_BYTES: usize = 2048;
+/// Size of a chunk of output, in bytes: a few small responses.
+const TX_CHUNK_BYTES: usize = 1024;
+/// Size of a chunk of input in bytes, unless a packet of the link is larger: any segment, so that
+/// one that is in order can always be kept.
+const RX_CHUNK_BYTES: usize = 2048;
 
 /// The state machine of `stack/tcp` as the engine's TCP.
 #[derive(Debug)]
@@ -81,8 +83,8 @@ impl Native {
     /// says of them.
     #[must_use]
     pub fn with_tcp(config: &Config, mtu: u16, tcp: tcp::Config) -> Self {
-        let chunk_bytes = CHUNK_BYTES.max(usize::from(mtu).next_power_of_two());
-        let chunks = |shared| Chunks::new(chunk_bytes, config.connections, shared);
+        let rx_chunk_bytes = RX_CHUNK_BYTES.max(usize::from(mtu).next_power_of_two());
+        let chunks = |bytes, shared| Chunks::new(bytes, config.connections, shared);
         Self {
             host: Host {
                 address: *config.listen.ip(),
@@ -92,8 +94,8 @@ impl Native {
             },
             handshakes: Handshakes::new(config.half_open, &config.key),
             tx_buffer_bytes: config.tx_buffer_bytes,
-            outputs: chunks(config.tx_pool_bytes),
-            inputs: chunks(config.rx_pool_bytes),
+            outputs: chunks(TX_CHUNK_BYTES, config.tx_pool_bytes),
+            inputs: chunks(rx_chunk_bytes, config.rx_pool_bytes),
             scratch: vec![0; config.rx_buffer_bytes].into_boxed_slice(),
             short_offers: Cell::new(0),
         }
