@@ -20,6 +20,7 @@ use crate::worker::{self, LoadError, Worker};
 use crate::{report, request, validity};
 use record::LoadClient;
 use socket2::{Socket, Type};
+use std::env;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -200,7 +201,8 @@ fn accompany(options: &Options, begins_in: Duration) -> Result<(Vec<Tap>, Live),
         threads: options.threads,
         is_open: matches!(options.plan.schedule, Schedule::Open { .. }),
         duration_s: options.duration_s,
-        on_terminal: io::stderr().is_terminal(),
+        // A terminal that calls itself dumb would show the line's control sequences.
+        on_terminal: io::stderr().is_terminal() && env::var_os("TERM").is_none_or(|t| t != "dumb"),
     };
     Ok(Live::start(&options.output, run, SystemTime::now() + begins_in)?)
 }

@@ -455,6 +455,37 @@ fn a_report_that_cannot_be_written_ends_the_run_before_it_begins() {
     assert_eq!(server.requests(), 0);
 }
 
+/// What a terminal is sent by a load of a second; its lines end with CR and LF.
+fn on_a_terminal(url: &str, term: &str) -> String {
+    let command = format!("{} -t1 -c2 -d1 {url}", env!("CARGO_BIN_EXE_loadgen"));
+    let output = Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .env("TERM", term)
+        .stdin(Stdio::null())
+        .output()
+        .expect("script, of the package bsdutils, runs a command on a terminal of its own");
+    assert!(output.status.success(), "{output:?}");
+    text(&output.stdout).to_owned()
+}
+
+#[test]
+fn a_terminal_shows_a_line_of_progress_and_loses_it_before_the_results() {
+    const CLEAR: &str = "\r\x1b[K";
+    let server = Server::start(|_, _| Answer::Keep(OK.into()));
+    let shown = on_a_terminal(&server.url(), "xterm");
+    let pieces: Vec<&str> = shown.split(CLEAR).collect();
+    let [title, lines @ .., results] = pieces.as_slice() else { panic!("{shown:?}") };
+    assert!(title.ends_with("  1 threads and 2 connections\r\n"), "{shown:?}");
+    assert!(results.starts_with("  Thread Stats   Avg "), "{shown:?}");
+    assert!(!lines.is_empty(), "{shown:?}");
+    for line in lines {
+        let line = line.strip_prefix("\x1b[?7l").and_then(|line| line.strip_suffix("\x1b[?7h"));
+        assert!(line.is_some_and(|line| line.contains(" of 1 s  ")), "{shown:?}");
+    }
+    let dumb = on_a_terminal(&server.url(), "dumb");
+    assert!(!dumb.contains('\x1b') && dumb.contains("  Thread Stats   Avg "), "{dumb:?}");
+}
+
 /// Runs a load of an hour, interrupts it when the server has read 100 requests, and returns what
 /// was printed.
 fn interrupted(words: &[&str]) -> String {

@@ -11,6 +11,11 @@ use std::io::{self, Write};
 /// Goes to the beginning of the line and clears it (ECMA-48, EL).
 const CLEAR: &str = "\r\x1b[K";
 
+/// The terminal cuts the line at its margin instead of beginning another, which nobody would clear
+/// (DEC, DECAWM).
+const CUT: &str = "\x1b[?7l";
+const WRAP: &str = "\x1b[?7h";
+
 /// The line, and whether it stands on the screen.
 #[derive(Debug)]
 pub struct Progress<W> {
@@ -35,7 +40,8 @@ impl<W: Write> Progress<W> {
         self.errors += row.errors;
         let text = line(row, self.duration_s, self.errors);
         self.shown = true;
-        write!(self.out, "{CLEAR}{text}")?;
+        // In one piece, so that no end of the process leaves the terminal cutting lines.
+        self.out.write_all(format!("{CLEAR}{CUT}{text}{WRAP}").as_bytes())?;
         self.out.flush()
     }
 
@@ -83,9 +89,9 @@ mod tests {
         progress.show(&row(2, &[], 1)).unwrap();
         progress.clear().unwrap();
         progress.clear().unwrap();
-        let expect = "\r\x1b[K  1 of 90 s  1.50k requests/s  p99 250.00us\
-                      \r\x1b[K  2 of 90 s  10.00 requests/s  p99 250.00us  2 errors\
-                      \r\x1b[K  3 of 90 s  0.00 requests/s  no response  3 errors\
+        let expect = "\r\x1b[K\x1b[?7l  1 of 90 s  1.50k requests/s  p99 250.00us\x1b[?7h\
+                      \r\x1b[K\x1b[?7l  2 of 90 s  10.00 requests/s  p99 250.00us  2 errors\x1b[?7h\
+                      \r\x1b[K\x1b[?7l  3 of 90 s  0.00 requests/s  no response  3 errors\x1b[?7h\
                       \r\x1b[K";
         assert_eq!(String::from_utf8(out).unwrap(), expect);
     }
