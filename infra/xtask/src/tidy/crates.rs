@@ -6,13 +6,14 @@ use cargo_metadata::{Metadata, PackageId, TargetKind};
 use std::collections::BTreeSet;
 
 /// Packages that may hold `unsafe`, and the files (or folders, with a `/`) of theirs that may.
-const UNSAFE: [(&str, &[&str]); 7] = [
+const UNSAFE: [(&str, &[&str]); 8] = [
     ("server-common", &["src/sys.rs"]),
     ("server-http-fuzz", &["src/allocations.rs", "src/coverage.rs"]),
     ("server-epoll", &["src/sys.rs", "src/allocations.rs"]),
     ("server-uring", &["src/sys.rs", "src/ring/"]),
     ("queue-xdp", &["src/sys/", "src/umem.rs", "src/ring/mapped.rs"]),
     ("packetdrill", &["src/sys.rs"]),
+    ("queue-memif", &["src/sys/"]),
     ("loadgen", &["src/sys.rs", "src/script/sys.rs", "src/transport/sys.rs", "src/latency/sys.rs"]),
 ];
 
