@@ -145,6 +145,9 @@ impl Tcb {
 
     /// Second, check the RST bit: RFC 5961 §3.2, whatever data it carries (SHLD-2), even with a
     /// window of zero (MUST-66).
+    ///
+    /// DEVIATION: on the right edge itself it is challenged, though the window ends before it, as
+    /// Linux does: there stands a peer that has filled the window and then resets.
     fn check_reset(&mut self, now: Instant, segment: &Segment<'_>, verdict: &mut Verdict) -> bool {
         if !segment.rst() {
             return true;
