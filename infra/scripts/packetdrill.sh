@@ -60,6 +60,7 @@ done
 packetdrill=$(command -v "$packetdrill") || fail "no packetdrill; stack/packetdrill/README.md" \
   "says how to build it, --packetdrill where it is"
 packetdrill=$(realpath "$packetdrill")
+python=$(command -v python3) || fail "no python3; cure: apt-get install python3"
 [ -f "$library" ] || fail "no $library: cargo build --release -p packetdrill"
 library=$(realpath "$library")
 
@@ -70,7 +71,8 @@ fi
 mount -o bind,ro /proc/sys /proc/sys
 
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap 'xargs rm -f -- <"$work/undo"; rm -rf "$work"' EXIT
+: >"$work/undo"
 
 mkdir "$work/bin" "$work/results"
 for tool in ip tc ethtool nstat tcpdrop setkey; do
@@ -87,6 +89,19 @@ STUB
 cat >"$work/bin/sockstat" <<'STUB'
 #!/bin/sh
 cat "$PACKETDRILL_SOCKSTAT"
+STUB
+# Google's set_sysctls.py writes to /proc/sys, and a script that undoes it, which scripts call.
+cat >"$work/bin/python3" <<STUB
+#!/bin/sh
+case \$1 in
+  *set_sysctls.py) shift ;;
+  *) exec "$python" "\$@" ;;
+esac
+for word; do echo "\${word#/proc/sys/}" | tr / . >>"\$PACKETDRILL_SYSCTL"; done
+undo=/tmp/sysctl_restore_\$PACKETDRILL_PID.sh
+printf '#!/bin/sh\nrm -f -- "\$0"\n' >"\$undo"
+chmod +x "\$undo"
+echo "\$undo" >>"$work/undo"
 STUB
 # FreeBSD's names of states, where Google's packetdrill has those of Linux.
 cat >"$work/bin/code" <<'STUB'
@@ -115,8 +130,8 @@ run() { # NUMBER SCRIPT
     export PACKETDRILL_SYSCTL=$own/sysctl PACKETDRILL_SOCKSTAT=$own/sockstat
     : >"$PACKETDRILL_SOCKSTAT"
     # Preloaded, it also answers the code in scripts that looks at TCP_INFO.
-    exec timeout --signal=KILL 20 env LD_PRELOAD="$library" \
-      "$packetdrill" --code_command="$work/bin/code" --so_filename="$library" --so_flags="$profile$mtu" \
+    exec timeout --signal=KILL 20 env LD_PRELOAD="$library" "$packetdrill" \
+      --so_filename="$library" --so_flags="$profile$mtu" --code_command="$work/bin/code" \
       "${definitions[@]}" "$own/$(basename "$2")"
   ) >"$own/out" 2>&1 || status=$?
   case $status in
