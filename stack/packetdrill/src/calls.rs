@@ -180,7 +180,7 @@ impl World {
         if flags & libc::MSG_PEEK == 0 {
             connection.input.drain(..count);
             let taken = u32::try_from(count).expect("a receive buffer has 32 bits");
-            connection.tcb.consume(taken.min(connection.tcb.unread_bytes()));
+            connection.tcb.consume(taken);
             self.settle(id);
         }
         Ok(count)
