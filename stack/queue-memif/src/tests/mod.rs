@@ -1,5 +1,6 @@
 //! Two ends in one process, and ends that break the rules.
 
+mod hostile;
 mod pairs;
 
 use crate::{Config, MemifQueue, Port, Role};
