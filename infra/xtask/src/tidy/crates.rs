@@ -13,7 +13,7 @@ const UNSAFE: [(&str, &[&str]); 8] = [
     ("server-uring", &["src/sys.rs", "src/ring/"]),
     ("queue-xdp", &["src/sys/", "src/umem.rs", "src/ring/mapped.rs"]),
     ("packetdrill", &["src/sys.rs"]),
-    ("queue-memif", &["src/sys/"]),
+    ("queue-memif", &["src/sys/", "src/bin/memif-tap/sys.rs"]),
     ("loadgen", &["src/sys.rs", "src/script/sys.rs", "src/transport/sys.rs", "src/latency/sys.rs"]),
 ];
 
