@@ -23,6 +23,7 @@ declare -A packages=(
   [shellcheck]=shellcheck
   [sysctl]=procps
   [setpriv]=util-linux
+  [dpdk-testpmd]=dpdk-dev
 )
 
 missing=()
