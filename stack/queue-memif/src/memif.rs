@@ -155,6 +155,9 @@ impl MemifQueue {
                 let pushed = burst.push(frame);
                 debug_assert!(pushed.is_ok(), "the burst has room");
             }
+            if packet.parts > 1 {
+                receiver.unchain(link, taken, packet.parts);
+            }
             taken += packet.parts;
         }
         if taken > 0 {

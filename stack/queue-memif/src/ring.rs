@@ -112,6 +112,12 @@ impl Ring {
         region.u64(at + 8).store(second, Ordering::Relaxed);
     }
 
+    /// Writes all of a descriptor but the offset.
+    fn put_first_word(&self, link: &Link, index: u16, descriptor: Descriptor) {
+        let word = link.regions[self.place.region].u64(self.descriptor_offset(index));
+        word.store(descriptor.to_words()[0], Ordering::Relaxed);
+    }
+
     /// The bytes that a descriptor of this index names, if they are where they may be.
     fn part(&self, link: &Link, index: u16, descriptor: Descriptor) -> Result<Part, Fault> {
         let Descriptor { flags, region, length, offset } = descriptor;
@@ -194,6 +200,19 @@ impl Receiver {
     /// Hints that the descriptor `ahead` of the first one will be read.
     pub(crate) fn prefetch(&self, link: &Link, ahead: u16) {
         self.ring.prefetch_descriptor(link, self.cursor.ours.wrapping_add(ahead));
+    }
+
+    /// Takes the chaining off `count` buffers, from the one `ahead` of the first one on.
+    ///
+    /// NB: DPDK's client (22.11) clears the flag of no packet's first descriptor, so that a packet
+    /// that fits into one buffer goes on where a longer one did, a lap before.
+    pub(crate) fn unchain(&self, link: &Link, ahead: usize, count: usize) {
+        for nth in ahead..ahead + count {
+            let nth = u16::try_from(nth).unwrap_or_else(|_| unreachable!("a ring is shorter"));
+            let index = self.cursor.ours.wrapping_add(nth);
+            let descriptor = Descriptor { flags: 0, ..self.ring.descriptor(link, index) };
+            self.ring.put_first_word(link, index, descriptor);
+        }
     }
 
     /// Gives the first `count` buffers back.
@@ -294,9 +313,7 @@ impl Sender {
                     length: u32::try_from(length).unwrap_or(u32::MAX),
                     offset: 0,
                 };
-                let at = self.ring.descriptor_offset(index);
-                let word = link.regions[self.ring.place.region].u64(at);
-                word.store(descriptor.to_words()[0], Ordering::Relaxed);
+                self.ring.put_first_word(link, index, descriptor);
             }
         }
         self.filled += 1;

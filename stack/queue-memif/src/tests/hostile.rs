@@ -181,6 +181,27 @@ fn chains_without_an_end_drop_the_link_and_long_ones_are_counted() {
     assert!(victim.queue.is_up(), "useless, but harmless");
 }
 
+#[test]
+fn a_flag_left_from_an_earlier_lap_chains_nothing() {
+    let mut victim = Victim::new(Role::Server);
+    victim.memory.write(victim.rx.buffers_offset, &packet(7, 60));
+    let next = Descriptor { flags: Descriptor::FLAG_NEXT, ..good(&victim, 60) };
+    for lap in 0..2 {
+        for slot in 0..64 {
+            // As DPDK's client does: it sets the flag where a packet goes on, and clears none.
+            let at = victim.rx.offset + ring::DESCRIPTORS + slot * ring::DESCRIPTOR_BYTES;
+            let words = [victim.memory.u64(at).load(Ordering::Relaxed), 0];
+            let flags = Descriptor::from_words(words).flags;
+            let goes_on = lap == 0 && slot % 2 == 0;
+            let flags = if goes_on { next.flags } else { flags };
+            victim.put(victim.rx, slot, Descriptor { flags, ..next });
+        }
+        victim.put_index(victim.rx, (lap + 1) * 64);
+        assert_eq!(victim.poll().len(), if lap == 0 { 32 } else { 64 });
+    }
+    assert!(victim.queue.is_up());
+}
+
 /// What a peer does between two polls of the victim.
 #[derive(Clone, Debug)]
 enum Deed {
