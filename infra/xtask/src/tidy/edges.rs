@@ -26,6 +26,7 @@ const ALLOWED: [(&str, &[&str]); 16] = [
     ("server-bypass", &["server-http", "server-common", "engine", "queue", "tcp"]),
     // `server-common` for the flags, `queue` for the words in which a driver says what it is.
     ("server-xdp", &["server-bypass", "queue-xdp", "server-common", "queue"]),
+    ("server-memif", &["server-bypass", "queue-memif", "server-common"]),
     // The referee shares no code with what it judges.
     ("loadgen", &["record"]),
     ("showdown", &["record"]),
