@@ -1,4 +1,4 @@
-//! Fuzzes `server-http` with coverage, on the stable compiler.
+//! Fuzzes `server-http`, or the stack, with coverage, on the stable compiler.
 //!
 //! The instrumentation is LLVM's: `rustc` runs its `sancov-module` pass when told to, which puts
 //! a counter on each edge of the program. The program that reads the counters is
@@ -16,6 +16,15 @@ const INSTRUMENTATION: [&str; 3] = [
     "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
 ];
 
+/// The targets of `stack-fuzz`; all others are those of `server-http-fuzz`.
+const STACK_TARGETS: [&str; 2] = ["engine_frames", "tcp_segments"];
+
+/// The package whose program knows the target that `arguments` name.
+fn package(arguments: &[OsString]) -> &'static str {
+    let is_stack = |argument: &OsString| STACK_TARGETS.iter().any(|target| argument == target);
+    if arguments.iter().any(is_stack) { "stack-fuzz" } else { "server-http-fuzz" }
+}
+
 /// Builds the fuzz targets with instrumentation, in a folder of their own, and runs them with
 /// `arguments`; true where nothing was found.
 ///
@@ -25,7 +34,7 @@ pub(crate) fn run(arguments: &[OsString]) -> Result<bool> {
     let root = tree::root();
     let mut command = tree::cargo();
     command.args(["run", "--quiet", "--locked", "--profile", "fuzz"]);
-    command.args(["--package", "server-http-fuzz", "--target-dir"]).arg(root.join("target/fuzz"));
+    command.args(["--package", package(arguments), "--target-dir"]).arg(root.join("target/fuzz"));
     // With a target named, build scripts and procedural macros are compiled without the flags.
     command.args(["--target", &host()?, "--"]).args(arguments);
     command.env("RUSTFLAGS", INSTRUMENTATION.join(" ")).env_remove("CARGO_ENCODED_RUSTFLAGS");
@@ -46,6 +55,13 @@ fn host() -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_target_is_run_by_the_package_that_has_it() {
+        let package = |name: &str| package(&[name.into(), "--runs".into(), "5".into()]);
+        assert_eq!(package("chunked"), "server-http-fuzz");
+        assert_eq!(package("tcp_segments"), "stack-fuzz");
+    }
 
     #[test]
     fn the_host_is_a_triple() -> Result<()> {

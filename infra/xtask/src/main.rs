@@ -48,7 +48,7 @@ enum Chore {
     },
     /// Run seeded worlds of simulated hosts, more of them than the tests do
     Sim(sim::Arguments),
-    /// Fuzz server-http, guided by coverage; what it takes, `cargo xtask fuzz --help` says
+    /// Fuzz server-http or the stack, guided by coverage; see `cargo xtask fuzz --help`
     #[command(disable_help_flag = true)]
     Fuzz {
         /// Passed on to the program that fuzzes

@@ -167,7 +167,8 @@ fn smoltcp_victim() -> Victim {
     Victim::new(config, tcp)
 }
 
-fn native_victim() -> Victim {
+/// The engine with our own TCP.
+pub fn native_victim() -> Victim {
     let config = config();
     let tcp = Native::new(&config, MTU);
     Victim::new(config, tcp)
