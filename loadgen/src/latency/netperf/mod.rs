@@ -24,9 +24,14 @@ use options::Options;
 use outcome::Outcome;
 use runs::Setup;
 use std::io::Write;
+use std::time::Duration;
 
 /// The largest latency for which the histogram takes its memory at once, in nanoseconds.
 const EXPECTED_MAX_NS: u64 = 10_000_000_000;
+
+/// How long a datagram is waited for before it is called lost: longer than a machine that is busy
+/// leaves one lying.
+const LOSS_WAIT: Duration = Duration::from_secs(1);
 
 /// Runs one of the three sub-commands; see [`super::dispatch`].
 pub(super) fn run(words: &[String], out: &mut impl Write) -> Result<(), Failure> {
@@ -48,7 +53,7 @@ pub(super) fn run(words: &[String], out: &mut impl Write) -> Result<(), Failure>
         buffers: (0, 0),
         cpus: outcome::online_cpus(),
     };
-    let setup = Setup { options: &options, address, request };
+    let setup = Setup { options: &options, address, request, loss_wait: LOSS_WAIT };
     loop {
         let found = runs::run(&setup, &mut outcome.latency)?;
         outcome.runs.push(found.counts);
@@ -61,6 +66,9 @@ pub(super) fn run(words: &[String], out: &mut impl Write) -> Result<(), Failure>
     if options.test.is_stream() {
         // A body of TCP_MAERTS is no transaction.
         outcome.latency.clear();
+    }
+    if let Some(remark) = outcome.loss() {
+        tell(&remark);
     }
     write!(out, "{}", table::text(&outcome, &address.to_string()))?;
     out.flush()?;

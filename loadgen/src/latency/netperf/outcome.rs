@@ -14,6 +14,8 @@ pub(super) struct Counts {
     pub(super) sent_bytes: u64,
     pub(super) received_bytes: u64,
     pub(super) connections: u64,
+    /// Datagrams in flight at the end that did not come back.
+    pub(super) lost: u64,
     /// Segments that TCP has sent again, on connections that live to the end.
     pub(super) retransmitted: u64,
     /// This process's CPU time while it ran.
@@ -51,6 +53,19 @@ pub(super) fn online_cpus() -> usize {
 impl Outcome<'_> {
     fn sum(&self, part: impl Fn(&Counts) -> u64) -> f64 {
         self.runs.iter().map(|run| part(run) as f64).sum()
+    }
+
+    /// What is to be said where datagrams were lost.
+    pub(super) fn loss(&self) -> Option<String> {
+        let lost = self.total(|run| run.lost);
+        (lost > 0).then(|| {
+            format!(
+                "UDP_RR: {lost} datagrams were lost. Each leaves a request fewer in flight, and \
+                 latencies are too long from then on, since the next response is taken for its \
+                 own. Sockets whose buffer was full are counted by the kernel: nstat -az \
+                 UdpRcvbufErrors. Give a smaller -b, or a larger net.core.rmem_default."
+            )
+        })
     }
 
     /// Seconds of a run, on average.

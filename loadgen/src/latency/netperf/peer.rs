@@ -3,13 +3,14 @@
 use super::super::dial;
 use super::super::link::Io;
 use super::super::receiver::{Muxer, Receiver};
-use super::super::sys;
+use super::super::sys::{self, PollFd};
 use super::options::{Close, Options, Test};
 use crate::response::{HeadCache, Parser, Progress};
 use socket2::{Domain, Socket, Type};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 /// Room for one receive.
 const RECEIVE_BYTES: usize = 128 << 10;
@@ -143,6 +144,25 @@ impl<'a> Peer<'a> {
                 count_responses(parser, cache, &self.buffer[..count], keeps)
             }
         }
+    }
+
+    /// How many of the `awaited` responses do not come, each within `wait` of the one before. Only
+    /// datagrams get lost; for all else this is 0 at once.
+    ///
+    /// # Errors
+    /// A sentence where what comes is no response.
+    pub(super) fn lost(&mut self, mut awaited: u64, wait: Duration) -> Result<u64, String> {
+        if !matches!(self.framing, Framing::Datagram { .. }) {
+            return Ok(0);
+        }
+        while awaited > 0 {
+            let mut fds = [PollFd::new(self.io.read_fd(), true, false)];
+            if sys::poll(&mut fds, wait).map_err(|error| self.explain(&error))? == 0 {
+                break;
+            }
+            awaited -= self.receive()?;
+        }
+        Ok(awaited)
     }
 
     /// Closes a connection that was for one transaction. HTTP's server closes first, which is

@@ -14,6 +14,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 /// Requests of TCP_MAERTS in flight: while one is answered, the next one waits at the server.
 const MAERTS_IN_FLIGHT: usize = 2;
@@ -23,6 +24,9 @@ pub(super) struct Setup<'a> {
     pub(super) options: &'a Options,
     pub(super) address: SocketAddr,
     pub(super) request: Vec<u8>,
+    /// How long datagrams that are in flight at the end of a run are waited for, one after the
+    /// other: those that have not come by then are lost.
+    pub(super) loss_wait: Duration,
 }
 
 /// What a run found out besides its counts.
@@ -135,6 +139,7 @@ fn request_response(
             let amount =
                 if setup.options.test.is_stream() { peer.received_bytes } else { completed };
             if until.is_over(now_at_ns, amount) {
+                let awaited = begun_ns.len() as u64 - arrived - early;
                 let counts = Counts {
                     elapsed_ns: now_at_ns - begin_ns,
                     transactions: completed,
@@ -142,6 +147,7 @@ fn request_response(
                     received_bytes: peer.received_bytes,
                     connections: 1,
                     retransmitted: peer.retransmitted(),
+                    lost: peer.lost(awaited, setup.loss_wait)?,
                     ..Counts::default()
                 };
                 return Ok(Found { counts, buffers: peer.buffers() });

@@ -2,6 +2,8 @@ use super::confidence::{Level, Rule};
 use super::options::{Length, Test};
 use super::outcome::Counts;
 use super::*;
+use std::net::UdpSocket;
+use std::thread;
 use std::time::Duration;
 
 fn parse(line: &str) -> Result<Options, String> {
@@ -17,6 +19,7 @@ fn outcome(options: &Options) -> Outcome<'_> {
         sent_bytes: transactions * 64,
         received_bytes: 1_000_000 * transactions,
         connections: 1,
+        lost: 0,
         retransmitted: 2,
         user_us: 100_000,
         system_us: 300_000,
@@ -243,4 +246,40 @@ fn an_interval_that_was_not_reached_is_told_loudly() {
         table::text(&known, "192.0.2.1:8080"),
         "THROUGHPUT_CONFID=0.000\nCONFIDENCE_INTERVAL=0.050000\n"
     );
+}
+
+/// Runs 20 transactions, four in flight, against a server that drops the `dropped`-th datagram;
+/// returns how many were lost.
+fn lost(dropped: Option<usize>, loss_wait: Duration) -> u64 {
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap();
+    // Four at the beginning, then one for each answer but the last.
+    let echo = thread::spawn(move || {
+        let mut buffer = [0; 16];
+        for n in 0..4 + 19 {
+            let (length, from) = server.recv_from(&mut buffer).unwrap();
+            if dropped != Some(n) {
+                server.send_to(&buffer[..length], from).unwrap();
+            }
+        }
+    });
+    let options = parse("rr -t UDP_RR -b 3 -l -20 -r 8").unwrap();
+    let request = peer::request(&options, "");
+    let setup = Setup { options: &options, address, request, loss_wait };
+    let found = runs::run(&setup, &mut Samples::new(3, EXPECTED_MAX_NS)).unwrap();
+    assert_eq!(found.counts.transactions, 20);
+    drop(echo.join());
+    found.counts.lost
+}
+
+#[test]
+fn datagrams_that_do_not_come_back_are_counted_and_named() {
+    assert_eq!(lost(None, Duration::from_secs(60)), 0);
+    // Those behind it may be slow on a machine that is busy; the one that was dropped never comes.
+    assert!(lost(Some(5), Duration::from_millis(1)) >= 1);
+    let options = parse("rr -t UDP_RR").unwrap();
+    let mut outcome = outcome(&options);
+    assert_eq!(outcome.loss(), None);
+    outcome.runs[1].lost = 2;
+    assert!(outcome.loss().unwrap().starts_with("UDP_RR: 2 datagrams were lost. Each leaves"));
 }
