@@ -4,16 +4,18 @@
 //! known; no test looks at a clock.
 #![forbid(unsafe_code)]
 
+mod support;
+
 use record::LoadReport;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use support::{Count, Scratch, load_until, loadgen, text};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 13\r\n\r\nHello, World!";
 
@@ -30,7 +32,7 @@ enum Answer {
 /// A server that runs until the test ends, and the requests it has read.
 struct Server {
     address: SocketAddr,
-    requests: Arc<AtomicU64>,
+    requests: Arc<Count>,
     stopping: Arc<AtomicBool>,
     acceptor: Option<thread::JoinHandle<()>>,
 }
@@ -41,7 +43,7 @@ impl Server {
     fn start(answer: impl Fn(u64, &str) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let requests = Arc::new(AtomicU64::new(0));
+        let requests = Arc::new(Count::default());
         let stopping = Arc::new(AtomicBool::new(false));
         let answer = Arc::new(answer);
         let (counter, stop) = (Arc::clone(&requests), Arc::clone(&stopping));
@@ -64,7 +66,7 @@ impl Server {
     }
 
     fn requests(&self) -> u64 {
-        self.requests.load(Ordering::Relaxed)
+        self.requests.get()
     }
 }
 
@@ -82,7 +84,7 @@ impl Drop for Server {
 
 fn serve(
     stream: TcpStream,
-    counter: &AtomicU64,
+    counter: &Count,
     answer: &dyn Fn(u64, &str) -> Answer,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
@@ -95,7 +97,7 @@ fn serve(
                 return Ok(());
             }
         }
-        match answer(counter.fetch_add(1, Ordering::Relaxed), &head) {
+        match answer(counter.add(), &head) {
             Answer::Keep(bytes) => writer.write_all(bytes.as_bytes())?,
             Answer::Close(bytes) => return writer.write_all(bytes.as_bytes()),
             Answer::Hang => {}
@@ -103,48 +105,32 @@ fn serve(
     }
 }
 
-fn loadgen(words: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_loadgen")).args(words).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
-}
-
-/// Where a JSON report goes, taken away with the test.
-struct JsonFile(std::path::PathBuf);
-
-impl JsonFile {
-    fn new(name: &str) -> Self {
-        Self(std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.json")))
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().unwrap()
-    }
-
-    fn read(&self) -> LoadReport {
-        serde_json::from_slice(&std::fs::read(&self.0).unwrap()).unwrap()
-    }
-}
-
-impl Drop for JsonFile {
-    fn drop(&mut self) {
-        drop(std::fs::remove_file(&self.0));
-    }
-}
-
-/// Runs a second of load; returns the text and the report, which is checked to balance and to agree
-/// with what the server saw.
-fn load(name: &str, server: &Server, words: &[&str]) -> (String, LoadReport) {
-    let json = JsonFile::new(name);
-    let url = server.url();
+/// Runs a load until the server has read so many requests; returns the text and the report, which
+/// is checked to balance and to agree with what the server saw.
+fn load(name: &str, server: &Server, reads: u64, words: &[&str]) -> (String, LoadReport) {
+    let json = Scratch::new(&format!("{name}.json"));
     let before = server.requests();
-    let mut all = vec!["-d1", "--json", json.path(), &url];
-    all.extend(words);
-    let output = loadgen(&all);
+    let url = server.url();
+    let words = [words, &["--json", json.path(), &url]].concat();
+    let output = load_until(&words, || server.requests.wait_for(before + reads));
+    check(&output, &json, server, before)
+}
+
+/// Runs a load of a second, for what has to do with its length.
+fn load_for_a_second(name: &str, server: &Server, words: &[&str]) -> (String, LoadReport) {
+    let json = Scratch::new(&format!("{name}.json"));
+    let before = server.requests();
+    let output = loadgen(&[words, &["-d1", "--json", json.path(), &server.url()]].concat());
+    check(&output, &json, server, before)
+}
+
+fn read(json: &Scratch) -> LoadReport {
+    serde_json::from_slice(&std::fs::read(&json.0).unwrap()).unwrap()
+}
+
+fn check(output: &Output, json: &Scratch, server: &Server, before: u64) -> (String, LoadReport) {
     assert!(output.status.success(), "{}", text(&output.stderr));
-    let report = json.read();
+    let report = read(json);
     let limit = report.client.as_ref().unwrap().limit.as_ref();
     assert_eq!(text(&output.stderr).strip_suffix('\n'), limit.map(String::as_str));
     let errors = &report.errors;
@@ -163,28 +149,34 @@ fn load(name: &str, server: &Server, words: &[&str]) -> (String, LoadReport) {
     (text(&output.stdout).to_owned(), report)
 }
 
-/// Serves a path with [`OK`] until the test ends; returns the URL that names it.
-fn unix_server(name: &str) -> (std::path::PathBuf, String) {
+/// Serves a path with [`OK`] until the test ends; returns the URL that names it, and counts the
+/// requests.
+fn unix_server(name: &str) -> (std::path::PathBuf, String, Arc<Count>) {
     let path = std::env::temp_dir().join(format!("loadgen-{name}-{}", std::process::id()));
     let listener = UnixListener::bind(&path).unwrap();
+    let requests = Arc::new(Count::default());
+    let counter = Arc::clone(&requests);
     thread::spawn(move || {
         for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
+            let (mut stream, counter) = (stream.unwrap(), Arc::clone(&counter));
             thread::spawn(move || {
                 let mut reader = BufReader::new(stream.try_clone().unwrap());
                 let mut line = String::new();
                 while reader.read_line(&mut line).is_ok_and(|count| count > 0) {
                     let ended = line == "\r\n";
                     line.clear();
-                    if ended && stream.write_all(OK.as_bytes()).is_err() {
-                        return;
+                    if ended {
+                        counter.add();
+                        if stream.write_all(OK.as_bytes()).is_err() {
+                            return;
+                        }
                     }
                 }
             });
         }
     });
     let encoded = path.to_str().unwrap().replace('/', "%2F");
-    (path, format!("http+unix://{encoded}/"))
+    (path, format!("http+unix://{encoded}/"), requests)
 }
 
 /// The lines that only stand there when something went wrong.
@@ -198,10 +190,10 @@ fn complaints(output: &str) -> Vec<&str> {
 #[test]
 fn a_plain_run_prints_wrks_lines_and_counts_no_error() {
     let server = Server::start(|_, _| Answer::Keep(OK.into()));
-    let (output, report) = load("plain", &server, &["-t2", "-c5", "--latency"]);
+    let (output, report) = load("plain", &server, 20, &["-t2", "-c5", "--latency"]);
     let lines: Vec<&str> = output.lines().collect();
     let starts = [
-        &format!("Running 1s test @ {}", server.url()),
+        &format!("Running 60m test @ {}", server.url()),
         "  2 threads and 5 connections",
         "  Thread Stats   Avg      Stdev     Max   +/- Stdev",
         "    Latency  ",
@@ -234,7 +226,7 @@ fn the_request_is_wrks() {
         sender.send(head.to_owned()).ok();
         Answer::Keep(OK.into())
     });
-    load("request", &server, &["-t1", "-c1", "-H", "X-Test: a", "-H", "X-Test: b"]);
+    load("request", &server, 20, &["-t1", "-c1", "-H", "X-Test: a", "-H", "X-Test: b"]);
     let expect = format!("GET / HTTP/1.1\r\nHost: {}\r\nX-Test: b\r\n\r\n", server.address);
     assert!(heads.try_iter().all(|head| head == expect));
 }
@@ -256,7 +248,7 @@ fn chunked_and_long_bodies_are_read_to_their_end() {
             _ => OK.into(),
         })
     });
-    let (output, report) = load("bodies", &server, &["-t1", "-c3"]);
+    let (output, report) = load("bodies", &server, 20, &["-t1", "-c3"]);
     assert!(report.requests > 0);
     assert_eq!(report.errors, record::LoadErrors::default());
     assert_eq!(complaints(&output), [""; 0]);
@@ -269,7 +261,7 @@ fn a_server_that_closes_after_each_response_is_reconnected_without_errors() {
     let server = Server::start(move |n, _| {
         Answer::Close(if n % 2 == 0 { close.into() } else { until.into() })
     });
-    let (output, report) = load("close", &server, &["-t1", "-c4"]);
+    let (output, report) = load("close", &server, 20, &["-t1", "-c4"]);
     assert!(report.requests > 4, "{report:?}");
     assert_eq!(report.errors, record::LoadErrors::default());
     assert_eq!(report.reopened, report.requests);
@@ -289,7 +281,7 @@ fn malformed_responses_are_framing_errors_and_wrks_read_errors() {
             _ => "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok",
         };
         let server = Server::start(move |_, _| answer(bytes.into()));
-        let (output, report) = load(name, &server, &["-t1", "-c2"]);
+        let (output, report) = load(name, &server, 20, &["-t1", "-c2"]);
         let errors = &report.errors;
         assert!(errors.framing > 0, "{name}: {errors:?}");
         assert_eq!((report.requests, errors.read, errors.write), (0, 0, 0), "{name}");
@@ -302,7 +294,7 @@ fn malformed_responses_are_framing_errors_and_wrks_read_errors() {
 #[test]
 fn a_close_without_a_response_is_a_read_error() {
     let server = Server::start(|_, _| Answer::Close(String::new()));
-    let (_, report) = load("eof", &server, &["-t1", "-c2"]);
+    let (_, report) = load("eof", &server, 20, &["-t1", "-c2"]);
     assert!(report.errors.read > 0 && report.errors.framing == 0, "{report:?}");
     assert_eq!(report.requests, 0);
 }
@@ -313,7 +305,7 @@ fn bad_statuses_are_counted() {
         let bad = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
         Answer::Keep(if n % 2 == 0 { OK.into() } else { bad.into() })
     });
-    let (output, report) = load("status", &server, &["-t1", "-c2"]);
+    let (output, report) = load("status", &server, 20, &["-t1", "-c2"]);
     assert_eq!(report.errors.status, report.status[&503]);
     assert_eq!(report.requests, report.status[&503] + report.status[&200]);
     let line = format!("  Non-2xx or 3xx responses: {}", report.errors.status);
@@ -323,10 +315,10 @@ fn bad_statuses_are_counted() {
 #[test]
 fn hung_connections_are_in_flight_at_the_end() {
     let server = Server::start(|n, _| if n < 3 { Answer::Hang } else { Answer::Keep(OK.into()) });
-    let (_, report) = load("hung", &server, &["-t1", "-c5"]);
+    let (_, report) = load("hung", &server, 20, &["-t1", "-c5"]);
     assert!((3..=5).contains(&report.in_flight), "{report:?}");
     let server = Server::start(|_, _| Answer::Hang);
-    let (output, report) = load("all-hung", &server, &["-t1", "-c5"]);
+    let (output, report) = load("all-hung", &server, 5, &["-t1", "-c5"]);
     assert_eq!((report.sent, report.requests, report.in_flight), (5, 0, 5));
     assert!(output.contains("    Latency     0.00us    0.00us   0.00us    -nan%\n"), "{output}");
 }
@@ -334,10 +326,11 @@ fn hung_connections_are_in_flight_at_the_end() {
 #[test]
 fn hung_requests_may_be_ended() {
     let server = Server::start(|_, _| Answer::Hang);
-    let words = ["-t1", "-c3", "-d2", "-T1", "--end-hung"];
-    let (output, report) = load("end-hung", &server, &words);
-    // What was sent at the start has hung at the end, however late it is looked at; how often it is
-    // sent again in between depends on that. The loop in virtual time has the exact counts.
+    // The second request of a connection is sent when the first has hung.
+    let words = ["-t1", "-c3", "-T1", "--end-hung"];
+    let (output, report) = load("end-hung", &server, 6, &words);
+    // How often it is sent again before the interrupt is a matter of time: the loop in virtual time
+    // has the exact counts.
     assert!(report.errors.hung >= 3 && report.requests == 0, "{report:?}");
     assert!(report.setup.ends_hung && report.latency.min_us >= 1e6);
     let line =
@@ -349,7 +342,7 @@ fn hung_requests_may_be_ended() {
 fn a_rate_is_kept_and_what_it_took_is_told() {
     let server = Server::start(|_, _| Answer::Keep(OK.into()));
     let words = ["-t1", "-c4", "-R", "500", "-U", "--check", "--arrival", "poisson", "--seed", "9"];
-    let (output, report) = load("rate", &server, &words);
+    let (output, report) = load_for_a_second("rate", &server, &words);
     assert_eq!(report.setup.schedule, "open");
     assert_eq!((report.setup.rate_rps, report.setup.seed), (Some(500), Some(9)));
     // The seed gives the times, so as many as these are due within the second each time; a thread
@@ -373,11 +366,10 @@ fn a_rate_is_kept_and_what_it_took_is_told() {
 
 #[test]
 fn unix_sockets_are_loaded_like_any_other() {
-    let (path, url) = unix_server("unix");
-    let json = JsonFile::new("unix");
-    let output = loadgen(&["-t1", "-c2", "-d1", "--json", json.path(), &url]);
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    let report = json.read();
+    let (path, url, requests) = unix_server("unix");
+    let json = Scratch::new("unix.json");
+    load_until(&["-t1", "-c2", "--json", json.path(), &url], || requests.wait_for(20));
+    let report = read(&json);
     assert!(report.requests > 0 && report.errors == record::LoadErrors::default());
     assert_eq!(report.setup.endpoints, [path.to_str().unwrap()]);
     std::fs::remove_file(path).unwrap();
@@ -392,10 +384,10 @@ fn connections_may_lead_to_several_servers() {
     let servers = [0, 1].map(|_| Server::start(|_, _| Answer::Keep(OK.into())));
     let connect = servers.each_ref().map(|server| server.address.to_string()).join(",");
     // NB: nobody listens at the URL, which only gives the Host field.
-    let words = ["-t2", "-c6", "-d1", "--connect", &connect, "http://127.0.0.1:1/"];
-    let output = loadgen(&words);
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    assert!(servers.iter().all(|server| server.requests() > 0));
+    let words = ["-t2", "-c6", "--connect", &connect, "http://127.0.0.1:1/"];
+    let output = load_until(&words, || {
+        servers.iter().for_each(|server| server.requests.wait_for(20));
+    });
     assert_eq!(complaints(text(&output.stdout)), [""; 0]);
 }
 
@@ -405,7 +397,7 @@ fn pinned_threads_say_so_and_a_cpu_that_is_not_there_is_refused() {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap();
     let first = allowed.trim().split([',', '-']).next().unwrap();
-    let (_, report) = load("pin", &server, &["-t1", "-c1", "--pin", first]);
+    let (_, report) = load("pin", &server, 1, &["-t1", "-c1", "--pin", first]);
     assert_eq!(report.setup.cpus, [first.parse::<usize>().unwrap()]);
     let output = loadgen(&["-t1", "-c1", "--pin", "1023", &server.url()]);
     assert_eq!(output.status.code(), Some(1));
@@ -489,26 +481,10 @@ fn a_terminal_shows_a_line_of_progress_and_loses_it_before_the_results() {
 /// Runs a load of an hour, interrupts it when the server has read 100 requests, and returns what
 /// was printed.
 fn interrupted(words: &[&str]) -> String {
-    let (sender, reached) = mpsc::channel();
-    let server = Server::start(move |n, _| {
-        if n == 100 {
-            sender.send(()).unwrap();
-        }
-        Answer::Keep(OK.into())
-    });
-    let child = Command::new(env!("CARGO_BIN_EXE_loadgen"))
-        .args(["-t1", "-c2", "-d1h"])
-        .args(words)
-        .arg(server.url())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // The load runs, so the signal is no longer one that would just end the process.
-    reached.recv_timeout(Duration::from_secs(60)).expect("the server is loaded");
-    let kill = format!("kill -INT {}", child.id());
-    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success());
+    let server = Server::start(|_, _| Answer::Keep(OK.into()));
+    let url = server.url();
+    let words = [&["-t1", "-c2"], words, &[url.as_str()]].concat();
+    let output = load_until(&words, || server.requests.wait_for(100));
     text(&output.stdout).to_owned()
 }
 
@@ -522,10 +498,10 @@ fn an_interrupt_ends_the_run_early_with_its_results() {
 
 #[test]
 fn what_the_warmup_saw_is_not_reported() {
-    let json = JsonFile::new("warmup");
+    let json = Scratch::new("warmup.json");
     let output = interrupted(&["--warmup", "1h", "--json", json.path()]);
     assert!(output.contains("\n  0 requests in 0.00us, 0.00B read\n"), "{output}");
-    let report = json.read();
+    let report = read(&json);
     assert_eq!((report.requests, report.setup.warmup_s), (0, 3600.0));
     assert_eq!(report.sent, report.in_flight);
 }
