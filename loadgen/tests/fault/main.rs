@@ -5,55 +5,34 @@
 #![forbid(unsafe_code)]
 
 mod server;
+#[path = "../support/mod.rs"]
+mod support;
 
 use serde_json::Value;
 use server::{Fault, OK, Server};
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
+use support::{Scratch, load_until, loadgen, text};
 
 const MS: Duration = Duration::from_millis(1);
 
-/// Where a report goes, taken away with the test.
-struct JsonFile(PathBuf);
-
-impl JsonFile {
-    fn new(name: &str) -> Self {
-        Self(Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fault-{name}.json")))
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().unwrap()
-    }
-
-    fn read(&self) -> Value {
-        serde_json::from_slice(&std::fs::read(&self.0).unwrap()).unwrap()
-    }
+fn read(json: &Scratch) -> Value {
+    serde_json::from_slice(&std::fs::read(&json.0).unwrap()).unwrap()
 }
 
-impl Drop for JsonFile {
-    fn drop(&mut self) {
-        drop(std::fs::remove_file(&self.0));
-    }
-}
-
-/// Runs the load with these words and returns its report, which is checked to reconcile with
-/// itself and with what the server read.
-fn load(name: &str, server: &Server, words: &[&str]) -> Value {
-    let json = JsonFile::new(name);
-    let output = Command::new(env!("CARGO_BIN_EXE_loadgen"))
-        .args(words)
-        .args(["--json", json.path(), &server.url()])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let report = json.read();
+/// Runs the load with these words until the server has read so many requests, and returns its
+/// report, which is checked to reconcile with itself and with what the server read.
+fn load(name: &str, server: &Server, reads: u64, words: &[&str]) -> Value {
+    let json = Scratch::new(&format!("fault-{name}.json"));
+    let url = server.url();
+    let words = [words, &["--json", json.path(), &url]].concat();
+    load_until(&words, || server.reads().wait_for(reads));
+    let report = read(&json);
     let number = |path: &str| report.pointer(path).map_or(0, |value| value.as_u64().unwrap());
     let errors = ["read", "write", "framing", "hung"];
     let failed: u64 = errors.iter().map(|kind| number(&format!("/errors/{kind}"))).sum();
     let (sent, requests, in_flight) = (number("/sent"), number("/requests"), number("/in_flight"));
     assert_eq!(sent, requests + failed + in_flight, "{report}");
-    let seen = server.done().len() as u64;
+    let seen = server.reads().get();
     assert!((sent - in_flight..=sent).contains(&seen), "{seen}: {report}");
     report
 }
@@ -83,7 +62,8 @@ fn at_first(faults: &'static [Fault], times: usize) -> Server {
 /// Checks the counts of errors, a run in which `faults` come `times` each, then none.
 fn check(name: &str, faults: &'static [Fault], times: usize, expect: &[(&str, u64)]) -> Value {
     let server = at_first(faults, times);
-    let report = load(name, &server, &["-t1", "-c3", "-d1"]);
+    let reads = (faults.len() * times) as u64 + 20;
+    let report = load(name, &server, reads, &["-t1", "-c3"]);
     assert!(count(&report, "/requests") > 0, "{report}");
     for kind in ["connect", "read", "write", "framing", "status"] {
         let expected = expect.iter().find(|(name, _)| *name == kind).map_or(0, |(_, n)| *n);
@@ -133,7 +113,7 @@ fn all_faults_together_are_told_apart() {
 #[test]
 fn a_response_in_as_many_pieces_as_bytes_is_one_response() {
     let server = Server::start(|_| Fault::Dribble);
-    let report = load("dribble", &server, &["-t1", "-c2", "-d1"]);
+    let report = load("dribble", &server, 20, &["-t1", "-c2"]);
     let (requests, in_flight) = (count(&report, "/requests"), count(&report, "/in_flight"));
     assert!(requests > 0, "{report}");
     let bytes = count(&report, "/read_bytes");
@@ -147,9 +127,9 @@ fn percentiles_are_at_least_the_delays_that_make_them() {
     // Nine of ten wait 1 ms, the tenth 20 ms.
     let delay = |n: u64| if n % 10 == 9 { 20 * MS } else { MS };
     let server = Server::start(move |n| Fault::Delay(delay(n as u64)));
-    let report = load("delays", &server, &["-t1", "-c1", "-d1"]);
+    let report = load("delays", &server, 41, &["-t1", "-c1"]);
     let requests = count(&report, "/requests");
-    assert!(requests >= 20, "a second has room for two rounds of 29 ms: {report}");
+    assert!(requests >= 40, "{report}");
     assert!(micros(&report, "/latency/min_us") >= 1000.0, "{report}");
     assert!(micros(&report, "/latency/percentiles_us/p50") >= 1000.0, "{report}");
     assert!(micros(&report, "/latency/percentiles_us/p99") >= 20_000.0, "{report}");
@@ -169,9 +149,10 @@ fn percentiles_are_at_least_the_delays_that_make_them() {
 #[test]
 fn responses_later_than_the_time_out_are_counted_and_kept() {
     let late = 1200 * MS;
-    let server = Server::start(move |n| if n < 2 { Fault::Delay(late) } else { Fault::None });
-    let report = load("late", &server, &["-t1", "-c3", "-d3", "-T1"]);
-    assert_eq!(done(&server, &[Fault::Delay(late)]), 2);
+    let server = Server::start(move |n| if n < 3 { Fault::Delay(late) } else { Fault::None });
+    // The fourth and the fifth request are sent by those that had their late responses.
+    let report = load("late", &server, 5, &["-t1", "-c3", "-T1"]);
+    assert_eq!(done(&server, &[Fault::Delay(late)]), 3);
     assert!(count(&report, "/errors/timeout") >= 2, "{report}");
     assert_eq!(count(&report, "/latency/count"), count(&report, "/requests"), "{report}");
     let histogram = report.pointer("/latency/histogram_ns").unwrap().as_str().unwrap();
@@ -185,7 +166,7 @@ fn responses_later_than_the_time_out_are_counted_and_kept() {
 fn a_stall_is_the_maximum_of_a_closed_loop_and_nearly_nothing_else() {
     let stall = 500 * MS;
     let server = Server::start(move |n| if n == 20 { Fault::Stall(stall) } else { Fault::None });
-    let report = load("stall", &server, &["-t1", "-c4", "-d2"]);
+    let report = load("stall", &server, 40, &["-t1", "-c4"]);
     assert_eq!(done(&server, &[Fault::Stall(stall)]), 1, "{report}");
     assert!(micros(&report, "/latency/max_us") >= 500_000.0, "{report}");
     // Nothing came for half a second, which a closed loop hides: however many requests there were,
@@ -203,7 +184,7 @@ fn a_stall_is_the_maximum_of_a_closed_loop_and_nearly_nothing_else() {
 fn a_stall_is_seen_by_every_request_that_was_due_in_it_in_open_loop() {
     let stall = 500 * MS;
     let server = Server::start(move |n| if n == 20 { Fault::Stall(stall) } else { Fault::None });
-    let report = load("open-stall", &server, &["-t1", "-c4", "-d3", "-R1k"]);
+    let report = load("open-stall", &server, 1000, &["-t1", "-c4", "-R1k"]);
     assert_eq!(done(&server, &[Fault::Stall(stall)]), 1, "{report}");
     // One is due each millisecond: of those due in the first half of the stall, some 250, each
     // waits for the second half at least.
@@ -211,29 +192,26 @@ fn a_stall_is_seen_by_every_request_that_was_due_in_it_in_open_loop() {
     let histogram = record::decode_histogram(histogram).unwrap();
     let waited = histogram.count_between(250_000_000, u64::MAX);
     assert!(waited >= 245, "{waited} of {}: {report}", histogram.len());
-    // Of 3000 requests that is more than one in a hundred, let alone in a thousand.
+    // Of some 1000 requests that is more than one in ten, let alone in a thousand.
     assert!(micros(&report, "/latency/percentiles_us/p99_9") >= 250_000.0, "{report}");
 }
 
 #[test]
 fn a_condition_that_comes_true_ends_the_run_with_99_and_its_figure() {
     let server = Server::start(|_| Fault::Delay(2 * MS));
-    let json = JsonFile::new("condition");
+    let json = Scratch::new("fault-condition.json");
     let run = |condition: &str| {
-        Command::new(env!("CARGO_BIN_EXE_loadgen"))
-            .args(["-t1", "-c1", "-d1", "--percentiles", "50,12.5,max"])
-            .args(["--fail-if", condition, "--fail-if", "errors>9", "--json", json.path()])
-            .arg(server.url())
-            .output()
-            .unwrap()
+        let load = ["-t1", "-c1", "-d3", "-T1h", "--percentiles", "50,12.5,max"];
+        let conditions = ["--fail-if", condition, "--fail-if", "errors>9"];
+        loadgen(&[&load[..], &conditions, &["--json", json.path(), &server.url()]].concat())
     };
     let failed = run("min>1ms");
-    let stderr = String::from_utf8(failed.stderr).unwrap();
+    let stderr = text(&failed.stderr);
     assert_eq!(failed.status.code(), Some(99), "{stderr}");
     assert!(stderr.contains("--fail-if 'min>1ms': min is 2"), "{stderr}");
-    let stdout = String::from_utf8(failed.stdout).unwrap();
+    let stdout = text(&failed.stdout);
     assert!(stdout.contains("\n  Latency Percentiles\n     50%"), "{stdout}");
-    let report = json.read();
+    let report = read(&json);
     let conditions = report["conditions"].as_array().unwrap();
     let [min, errors] = conditions.as_slice() else { panic!("{report}") };
     assert_eq!((&min["condition"], &min["failed"]), (&"min>1ms".into(), &true.into()));
@@ -251,5 +229,5 @@ fn a_condition_that_comes_true_ends_the_run_with_99_and_its_figure() {
     assert_eq!(run("errors>0").status.code(), Some(0));
     let wrong = run("min>1");
     assert_eq!(wrong.status.code(), Some(1));
-    assert!(String::from_utf8(wrong.stderr).unwrap().contains("a latency needs one of the units"));
+    assert!(text(&wrong.stderr).contains("a latency needs one of the units"));
 }

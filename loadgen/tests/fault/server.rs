@@ -1,5 +1,6 @@
 //! A server that misbehaves as it is told, request by request, and writes down what it did.
 
+use crate::support::Count;
 use socket2::SockRef;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -41,6 +42,8 @@ struct Shared {
     plan: Box<dyn Fn(usize) -> Fault + Send + Sync>,
     /// What was planned for each request that was read, in the order of reading.
     done: Mutex<Vec<Fault>>,
+    /// How many those are.
+    reads: Count,
     /// Held for reading by whoever answers, for writing by whoever stalls.
     gate: RwLock<()>,
     stopping: AtomicBool,
@@ -61,6 +64,7 @@ impl Server {
         let shared = Arc::new(Shared {
             plan: Box::new(plan),
             done: Mutex::new(Vec::new()),
+            reads: Count::default(),
             gate: RwLock::new(()),
             stopping: AtomicBool::new(false),
         });
@@ -80,6 +84,11 @@ impl Server {
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}/", self.address)
+    }
+
+    /// Where the requests that were read are counted.
+    pub(crate) fn reads(&self) -> &Count {
+        &self.shared.reads
     }
 
     /// What was planned for each request that was read.
@@ -106,6 +115,7 @@ fn serve(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
             let mut done = shared.done.lock().unwrap();
             let fault = (shared.plan)(done.len());
             done.push(fault);
+            shared.reads.add();
             fault
         };
         if !answer(stream, shared, fault)? {
