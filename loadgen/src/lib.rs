@@ -9,7 +9,7 @@
 //!           source ─▶  │   ▲                    validity (was the generator itself the limit?)
 //!                      │   │
 //!         Next: send…  ▼   │ Handler: opened, received, closed, failed
-//!                     transport (epoll; TLS between it and the worker for https)
+//!                     transport (epoll or io_uring; TLS between it and the worker for https)
 //! ```
 //!
 //! What it deliberately does not do: share code with the servers or the stack, which it is to

@@ -5,7 +5,7 @@
 
 use crate::getopt::{self, Item, Spec};
 use crate::output::settings::{self, Setting, Settings};
-use crate::plan::{Arrival, HungRule, Plan, Schedule, Spin};
+use crate::plan::{Arrival, HungRule, Plan, Schedule, Spin, TransportKind};
 use crate::request::{FieldError, Fields};
 use crate::transport::Endpoint;
 use crate::units::{parse_metric, parse_time_s};
@@ -121,6 +121,7 @@ enum Id {
     Arrival,
     Seed,
     Spin,
+    Transport,
     EndHung,
     Connect,
     Check,
@@ -138,7 +139,7 @@ const fn beyond(id: Id, short: Option<char>, long: &'static str, value: bool) ->
 
 /// In wrk's order, which is the order in which ambiguous options are listed; then those of wrk2, of
 /// twrk and our own.
-const SPECS: [Spec<Id>; 30] = [
+const SPECS: [Spec<Id>; 31] = [
     spec(Id::Connections, Some('c'), Some("connections"), true),
     spec(Id::Duration, Some('d'), Some("duration"), true),
     spec(Id::Threads, Some('t'), Some("threads"), true),
@@ -161,6 +162,7 @@ const SPECS: [Spec<Id>; 30] = [
     beyond(Id::Arrival, None, "arrival", true),
     beyond(Id::Seed, None, "seed", true),
     beyond(Id::Spin, None, "spin", true),
+    beyond(Id::Transport, None, "transport", true),
     beyond(Id::EndHung, None, "end-hung", false),
     beyond(Id::Connect, None, "connect", true),
     beyond(Id::Check, None, "check", false),
@@ -204,6 +206,7 @@ pub fn usage_text(usage: Usage) -> String {
         "        --seed        <N>  What random gaps are drawn from (1)",
         "        --spin        <S>  Wait for the next request by spinning: near (spin for",
         "                           the last 250us), always, never (near)",
+        "        --transport   <T>  How bytes reach the server: epoll, uring (epoll)",
         "        --end-hung         Give a request up at the timeout, reopen its connection",
         "        --connect     <L>  Connect to these in turn, not to the URL's host:",
         "                           ADDRESS:PORT or a path of a Unix socket, with commas",
@@ -286,6 +289,7 @@ struct Draft {
     arrival: Arrival,
     seed: u64,
     spin: Spin,
+    transport: TransportKind,
     hung: HungRule,
     batch_latency: bool,
     warmup: Duration,
@@ -315,6 +319,7 @@ impl Default for Draft {
             arrival: Arrival::Fixed,
             seed: 1,
             spin: Spin::Near,
+            transport: TransportKind::Epoll,
             hung: HungRule::Wait,
             batch_latency: false,
             warmup: Duration::ZERO,
@@ -393,6 +398,10 @@ impl Draft {
             Id::Spin => {
                 let all = [Spin::Near, Spin::Always, Spin::Never];
                 self.spin = choose("--spin", &value, all).map_err(own)?;
+            }
+            Id::Transport => {
+                let all = [TransportKind::Epoll, TransportKind::Uring];
+                self.transport = choose("--transport", &value, all).map_err(own)?;
             }
             Id::EndHung => self.hung = HungRule::End,
             Id::Connect => self.connect = parse_endpoints(&value).map_err(own)?,
@@ -484,6 +493,7 @@ impl Draft {
             timeout: Duration::from_secs(self.timeout_s),
             hung: self.hung,
             spin: self.spin,
+            transport: self.transport,
             batch_latency: self.batch_latency,
             ..Plan::closed(connections, Duration::from_secs(self.duration_s))
         }

@@ -64,6 +64,8 @@ pub const SPIN_NS: u64 = 250_000;
 pub enum TransportKind {
     /// Kernel TCP, one edge-triggered epoll per thread.
     Epoll,
+    /// Kernel TCP, one io_uring per thread.
+    Uring,
 }
 
 /// When a run ends, unless it is interrupted before.
@@ -184,9 +186,10 @@ impl fmt::Display for Spin {
 
 impl fmt::Display for TransportKind {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Epoll => formatter.write_str("epoll"),
-        }
+        formatter.write_str(match self {
+            Self::Epoll => "epoll",
+            Self::Uring => "uring",
+        })
     }
 }
 

@@ -7,14 +7,15 @@ use crate::outcome::Outcome;
 use crate::output::condition;
 use crate::output::figures::Figures;
 use crate::output::live::{Live, Run};
-use crate::plan::{CONNECT_TIMEOUT, Schedule, Share, TransportKind, Window};
+use crate::plan::{CONNECT_TIMEOUT, Plan, Schedule, Share, TransportKind, Window};
 use crate::script::{self, Prepared, Session};
 use crate::source::{Fixed, Source, SourceError};
 use crate::tls::{self, Client};
 use crate::transport::epoll::{EVENTS_CLOSED, EVENTS_OPEN, EpollTransport};
 use crate::transport::sys::{self, Interrupt};
 use crate::transport::tls::TlsTransport;
-use crate::transport::{Endpoint, Failure, reason, strerror};
+use crate::transport::uring::UringTransport;
+use crate::transport::{Endpoint, Failure, Transport, reason, strerror};
 use crate::url::{Scheme, Url};
 use crate::worker::{self, LoadError, Worker};
 use crate::{report, request, validity};
@@ -303,34 +304,25 @@ pub fn load<S: Source + Send + 'static>(
 }
 
 /// A thread of the load, and what it ends with.
-type Loading<S> = JoinHandle<Result<(Outcome, S), LoadError>>;
+type Thread<S> = JoinHandle<Result<(Outcome, S), LoadError>>;
 
-fn start<S: Source + Send + 'static>(
-    options: &Options,
-    endpoints: &[Endpoint],
+/// What a thread of the load needs beside its transport and its worker.
+struct Loading {
+    plan: Plan,
+    cpu: Option<usize>,
+    tls: Option<Client>,
     window: Window,
-    worker: Worker<S>,
-    share: Share,
-    stop: &Arc<AtomicBool>,
-) -> Result<Loading<S>, RunError> {
-    let plan = options.plan;
-    let cpu = (!options.pin.is_empty()).then(|| options.pin[share.index % options.pin.len()]);
-    // The threads together lead to the endpoints in turn, too.
-    let mut endpoints = endpoints.to_vec();
-    let first = (share.index * plan.connections) % endpoints.len();
-    endpoints.rotate_left(first);
-    let mut transport = match plan.transport {
-        TransportKind::Epoll => {
-            let events = match plan.schedule {
-                Schedule::Closed => EVENTS_CLOSED,
-                Schedule::Open { .. } => EVENTS_OPEN,
-            };
-            EpollTransport::new(&endpoints, plan.connections, events)?
-        }
-    };
-    let tls = tls_client(&options.url)?;
-    let stop = Arc::clone(stop);
-    let body = move || {
+    stop: Arc<AtomicBool>,
+}
+
+impl Loading {
+    /// The body of the thread.
+    fn run<T: Transport, S: Source>(
+        self,
+        mut transport: T,
+        worker: Worker<S>,
+    ) -> Result<(Outcome, S), LoadError> {
+        let Self { plan, cpu, tls, window, stop } = self;
         cpu.map_or(Ok(()), sys::pin_to_cpu).map_err(LoadError::Transport)?;
         sys::ring_on_time().map_err(LoadError::Transport)?;
         match tls {
@@ -339,6 +331,38 @@ fn start<S: Source + Send + 'static>(
                 let mut transport = TlsTransport::new(transport, client, plan.connections);
                 worker::run(&mut transport, worker, window, &stop)
             }
+        }
+    }
+}
+
+fn start<S: Source + Send + 'static>(
+    options: &Options,
+    endpoints: &[Endpoint],
+    window: Window,
+    worker: Worker<S>,
+    share: Share,
+    stop: &Arc<AtomicBool>,
+) -> Result<Thread<S>, RunError> {
+    let plan = options.plan;
+    let cpu = (!options.pin.is_empty()).then(|| options.pin[share.index % options.pin.len()]);
+    // The threads together lead to the endpoints in turn, too.
+    let mut endpoints = endpoints.to_vec();
+    let first = (share.index * plan.connections) % endpoints.len();
+    endpoints.rotate_left(first);
+    let loading =
+        Loading { plan, cpu, tls: tls_client(&options.url)?, window, stop: Arc::clone(stop) };
+    let events = match plan.schedule {
+        Schedule::Closed => EVENTS_CLOSED,
+        Schedule::Open { .. } => EVENTS_OPEN,
+    };
+    let body: Box<dyn FnOnce() -> _ + Send> = match plan.transport {
+        TransportKind::Epoll => {
+            let transport = EpollTransport::new(&endpoints, plan.connections, events)?;
+            Box::new(move || loading.run(transport, worker))
+        }
+        TransportKind::Uring => {
+            let transport = UringTransport::new(&endpoints, plan.connections, events)?;
+            Box::new(move || loading.run(transport, worker))
         }
     };
     let name = format!("load-{}", share.index);

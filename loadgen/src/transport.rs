@@ -10,6 +10,7 @@ pub mod epoll;
 #[expect(unsafe_code, reason = "system calls, each wrapped once")]
 pub(crate) mod sys;
 pub mod tls;
+pub mod uring;
 
 use socket2::SockAddr;
 use std::net::SocketAddr;
@@ -130,7 +131,7 @@ pub trait Transport {
     fn now_ns(&self) -> u64;
 
     /// Opens a connection; the handler hears how that ends, perhaps before this returns. One that
-    /// was open is closed first.
+    /// was open, or was being opened, is closed first.
     fn open(&mut self, slot: usize, handler: &mut impl Handler);
 
     /// Sends [`Handler::request`] on an open connection that is sending nothing.
@@ -143,3 +144,6 @@ pub trait Transport {
     /// Only where waiting itself is impossible: what happens to a connection goes to the handler.
     fn poll(&mut self, wait_ns: u64, handler: &mut impl Handler) -> io::Result<()>;
 }
+
+#[cfg(test)]
+mod tests;

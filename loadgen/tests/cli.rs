@@ -4,6 +4,7 @@
 //! known; no test looks at a clock.
 #![forbid(unsafe_code)]
 
+#[macro_use]
 mod support;
 
 use record::LoadReport;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
+use support::transports::transport;
 use support::{Count, Scratch, load_until, loadgen, text};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 13\r\n\r\nHello, World!";
@@ -135,6 +137,7 @@ fn check(output: &Output, json: &Scratch, server: &Server, before: u64) -> (Stri
     assert_eq!(text(&output.stderr).strip_suffix('\n'), limit.map(String::as_str));
     let errors = &report.errors;
     let ended = report.requests + errors.read + errors.write + errors.framing + errors.hung;
+    assert_eq!(report.setup.transport, transport());
     assert_eq!(report.sent, ended + report.in_flight, "{report:?}");
     assert!(report.in_flight <= report.setup.connections, "{report:?}");
     assert_eq!(report.censored, errors.hung + report.unsent);
@@ -152,7 +155,8 @@ fn check(output: &Output, json: &Scratch, server: &Server, before: u64) -> (Stri
 /// Serves a path with [`OK`] until the test ends; returns the URL that names it, and counts the
 /// requests.
 fn unix_server(name: &str) -> (std::path::PathBuf, String, Arc<Count>) {
-    let path = std::env::temp_dir().join(format!("loadgen-{name}-{}", std::process::id()));
+    let file = format!("loadgen-{name}-{}-{}", transport(), std::process::id());
+    let path = std::env::temp_dir().join(file);
     let listener = UnixListener::bind(&path).unwrap();
     let requests = Arc::new(Count::default());
     let counter = Arc::clone(&requests);
@@ -504,4 +508,22 @@ fn what_the_warmup_saw_is_not_reported() {
     let report = read(&json);
     assert_eq!((report.requests, report.setup.warmup_s), (0, 3600.0));
     assert_eq!(report.sent, report.in_flight);
+}
+
+repeat_over_uring! {
+    a_plain_run_prints_wrks_lines_and_counts_no_error
+    the_request_is_wrks
+    chunked_and_long_bodies_are_read_to_their_end
+    a_server_that_closes_after_each_response_is_reconnected_without_errors
+    malformed_responses_are_framing_errors_and_wrks_read_errors
+    a_close_without_a_response_is_a_read_error
+    bad_statuses_are_counted
+    hung_connections_are_in_flight_at_the_end
+    hung_requests_may_be_ended
+    a_rate_is_kept_and_what_it_took_is_told
+    unix_sockets_are_loaded_like_any_other
+    connections_may_lead_to_several_servers
+    pinned_threads_say_so_and_a_cpu_that_is_not_there_is_refused
+    an_interrupt_ends_the_run_early_with_its_results
+    what_the_warmup_saw_is_not_reported
 }

@@ -99,6 +99,8 @@ fn what_connections_lead_to_and_wait_for() {
     ];
     assert_eq!((both.connect.as_slice(), both.plan.hung), (&expect as &[_], HungRule::End));
     assert_eq!(options(&["--spin", "always", URL]).plan.spin, Spin::Always);
+    assert_eq!(options(&[URL]).plan.transport, TransportKind::Epoll);
+    assert_eq!(options(&["--transport", "uring", URL]).plan.transport, TransportKind::Uring);
 }
 
 #[test]
@@ -170,6 +172,7 @@ fn mistakes_of_our_own_get_a_sentence() {
     check(&["-R0", URL], "at least one request per second");
     check(&["--arrival", "uniform", URL], "--arrival uniform: one of fixed, poisson");
     check(&["--spin", "x", URL], "--spin x: one of near, always, never");
+    check(&["--transport", "tcp", URL], "--transport tcp: one of epoll, uring");
     check(&["--seed", "-1", URL], "--seed -1: a whole number");
     check(&["--connect", "localhost:80", URL], "'localhost:80' is neither ADDRESS:PORT");
     check(&["--pin", "x", URL], "'x' is no CPU");

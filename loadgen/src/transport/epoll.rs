@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 
 /// Bytes read at once.
-const RECEIVE_BYTES: usize = 64 * 1024;
+pub(super) const RECEIVE_BYTES: usize = 64 * 1024;
 
 /// Most events taken in one turn of a closed loop: enough to share the cost of waiting.
 pub const EVENTS_CLOSED: usize = 128;
@@ -27,7 +27,7 @@ pub const EVENTS_CLOSED: usize = 128;
 pub const EVENTS_OPEN: usize = 8;
 
 /// Most reads on one connection in one turn, so that a long body does not keep the others waiting.
-const READS_MAX: usize = 16;
+pub(super) const READS_MAX: usize = 16;
 
 /// One connection.
 #[derive(Debug, Default)]
@@ -268,6 +268,3 @@ impl Transport for EpollTransport {
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,7 +1,7 @@
 //! TLS between any transport and its handler.
 //!
 //! ```text
-//! Worker ── plaintext ── TlsTransport ── ciphertext ── EpollTransport
+//! Worker ── plaintext ── TlsTransport ── ciphertext ── EpollTransport or UringTransport
 //! ```
 //!
 //! What stands below sees a handler of its own, `Ciphertext`, whose requests are ciphertext: the

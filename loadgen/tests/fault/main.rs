@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod server;
+#[macro_use]
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -230,4 +231,15 @@ fn a_condition_that_comes_true_ends_the_run_with_99_and_its_figure() {
     let wrong = run("min>1");
     assert_eq!(wrong.status.code(), Some(1));
     assert!(text(&wrong.stderr).contains("a latency needs one of the units"));
+}
+
+repeat_over_uring! {
+    so_many_closes_and_resets_are_so_many_read_errors
+    so_much_garbage_and_so_many_cut_responses_are_so_many_framing_errors
+    all_faults_together_are_told_apart
+    a_response_in_as_many_pieces_as_bytes_is_one_response
+    percentiles_are_at_least_the_delays_that_make_them
+    responses_later_than_the_time_out_are_counted_and_kept
+    a_stall_is_the_maximum_of_a_closed_loop_and_nearly_nothing_else
+    a_stall_is_seen_by_every_request_that_was_due_in_it_in_open_loop
 }

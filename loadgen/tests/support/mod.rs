@@ -5,23 +5,36 @@
 //! interrupted, which ends it with its results. Nor is a response late by then, unless a test says
 //! so with a time-out of its own.
 
+#[macro_use]
+pub(crate) mod transports;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
+use transports::transport;
 
 /// How long anything is waited for before the test fails: far longer than any machine stops.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The binary, told to use the transport of the test.
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
+    if transport() != "epoll" {
+        command.args(["--transport", transport()]);
+    }
+    command
+}
+
 /// Runs the binary to its end.
 pub(crate) fn loadgen(words: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_loadgen")).args(words).output().unwrap()
+    command().args(words).output().unwrap()
 }
 
 /// Runs a load that lasts until `reached` returns, and interrupts it.
 pub(crate) fn load_until(words: &[&str], reached: impl FnOnce()) -> Output {
     let mut running = Running(Some(
-        Command::new(env!("CARGO_BIN_EXE_loadgen"))
+        command()
             .args(["-d1h", "-T1h"])
             .args(words)
             .stdout(Stdio::piped())

@@ -4,6 +4,7 @@
 //! Each connection has a thread; no test looks at a clock.
 #![forbid(unsafe_code)]
 
+#[macro_use]
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -345,4 +346,13 @@ fn a_server_that_is_silent_in_a_handshake_is_named() {
     assert!(text(&output.stdout).contains("  Socket errors: connect 3, read 0"), "{output:?}");
     let sentence = "3 connections failed to connect: Connection timed out\n";
     assert!(text(&output.stderr).starts_with(sentence), "{}", text(&output.stderr));
+}
+
+repeat_over_uring! {
+    connections_are_kept_and_the_output_is_wrks
+    a_server_that_closes_is_reconnected_without_errors
+    bodies_of_many_records_are_read_to_their_end
+    an_open_loop_sends_on_connections_that_have_waited
+    scripts_make_batches_and_see_responses
+    a_handshake_that_fails_later_is_a_connection_that_could_not_be_opened
 }

@@ -9,8 +9,6 @@
 #![forbid(unsafe_code)]
 
 mod engine_frames;
-#[path = "../../engine/tests/worlds/plain.rs"]
-#[expect(unreachable_pub, reason = "the engine's tests share this file")]
 mod plain;
 mod reader;
 mod tcp_segments;

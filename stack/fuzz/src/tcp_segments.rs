@@ -2,7 +2,7 @@
 
 use crate::plain::{PlainConn, PlainTcp};
 use crate::reader::Reader;
-use engine::{Flow, Phase, Tcp};
+use engine::{Flow, Phase};
 use server_http_fuzz::engine::{Failure, Random, Target, fnv};
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddrV4};

@@ -14,7 +14,17 @@ const UNSAFE: [(&str, &[&str]); 8] = [
     ("queue-xdp", &["src/sys/", "src/umem.rs", "src/ring/mapped.rs"]),
     ("packetdrill", &["src/sys.rs"]),
     ("queue-memif", &["src/sys/", "src/bin/memif-tap/sys.rs"]),
-    ("loadgen", &["src/sys.rs", "src/script/sys.rs", "src/transport/sys.rs", "src/latency/sys.rs"]),
+    (
+        "loadgen",
+        &[
+            "src/sys.rs",
+            "src/script/sys.rs",
+            "src/transport/sys.rs",
+            "src/transport/uring/buffers.rs",
+            "src/transport/uring/ring.rs",
+            "src/latency/sys.rs",
+        ],
+    ),
 ];
 
 /// Packages that never ask the time, do I/O or spawn: time is an argument, randomness a seed.

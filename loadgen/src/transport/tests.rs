@@ -1,6 +1,9 @@
-//! The transport against a peer whose every step is given: what the handler hears, in order.
+//! Each transport against a peer whose every step is given: what the handler hears, in order.
 
+use super::epoll::{EpollTransport, READS_MAX, RECEIVE_BYTES};
+use super::uring::{RECEIVE_MAX_BYTES, UringTransport};
 use super::*;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::sync::mpsc::{self, Receiver};
@@ -8,6 +11,55 @@ use std::thread;
 
 /// More than the kernel takes at once from a peer that does not read: 16 MiB.
 const LARGE_BYTES: usize = 16 << 20;
+
+const _: () = assert!(LARGE_BYTES > READS_MAX * RECEIVE_BYTES, "several turns of epoll");
+const _: () = assert!(LARGE_BYTES > RECEIVE_MAX_BYTES, "more than the ring has buffers for");
+
+/// A transport that is tested.
+trait Tested: Transport + Sized {
+    fn over(endpoints: &[Endpoint], connections: usize) -> io::Result<Self>;
+}
+
+impl Tested for EpollTransport {
+    fn over(endpoints: &[Endpoint], connections: usize) -> io::Result<Self> {
+        Self::new(endpoints, connections, 8)
+    }
+}
+
+impl Tested for UringTransport {
+    fn over(endpoints: &[Endpoint], connections: usize) -> io::Result<Self> {
+        Self::new(endpoints, connections, 8)
+    }
+}
+
+/// Runs a test over a transport; says so where the kernel refuses that.
+fn test_over<T: Tested>(test: fn()) {
+    match T::over(&[Endpoint::Unix(PathBuf::new())], 0) {
+        Ok(_) => test(),
+        Err(error) => eprintln!("not tested: {error}"),
+    }
+}
+
+/// Makes a test of each of these functions for each transport.
+macro_rules! test_each_transport {
+    ($($name:ident)*) => {
+        mod epoll {
+            use super::*;
+            $(#[test]
+            fn $name() {
+                test_over::<EpollTransport>(super::$name::<EpollTransport>);
+            })*
+        }
+
+        mod uring {
+            use super::*;
+            $(#[test]
+            fn $name() {
+                test_over::<UringTransport>(super::$name::<UringTransport>);
+            })*
+        }
+    };
+}
 
 /// Writes down what it hears; sends once on opening, and reopens whatever ends.
 struct Recorder {
@@ -73,7 +125,7 @@ impl Handler for Recorder {
 
 /// Opens one connection to `peer` and polls until the handler has heard `things` things. The peer
 /// can wait for the end of that on its second argument.
-fn hear(
+fn hear<T: Tested>(
     mut recorder: Recorder,
     things: usize,
     peer: impl FnOnce(TcpStream, Receiver<()>) + Send + 'static,
@@ -82,7 +134,7 @@ fn hear(
     let address = listener.local_addr().unwrap();
     let (running, ended) = mpsc::channel();
     let peer = thread::spawn(move || peer(listener.accept().unwrap().0, ended));
-    let mut transport = EpollTransport::new(&[Endpoint::Tcp(address)], 1, 8).unwrap();
+    let mut transport = T::over(&[Endpoint::Tcp(address)], 1).unwrap();
     transport.open(0, &mut recorder);
     while recorder.heard.len() < things {
         transport.poll(60_000_000_000, &mut recorder).unwrap();
@@ -101,9 +153,8 @@ fn read_whole(stream: &mut TcpStream, bytes: usize) {
     stream.read_exact(&mut vec![0; bytes]).unwrap();
 }
 
-#[test]
-fn a_request_that_does_not_fit_at_once_is_sent_in_parts() {
-    let recorder = hear(Recorder::new(LARGE_BYTES, 2), 2, |mut stream, ended| {
+fn a_request_that_does_not_fit_at_once_is_sent_in_parts<T: Tested>() {
+    let recorder = hear::<T>(Recorder::new(LARGE_BYTES, 2), 2, |mut stream, ended| {
         read_whole(&mut stream, LARGE_BYTES);
         stream.write_all(b"ok").unwrap();
         hold(&ended);
@@ -112,9 +163,8 @@ fn a_request_that_does_not_fit_at_once_is_sent_in_parts() {
     assert!(recorder.reusable);
 }
 
-#[test]
-fn a_response_that_overtakes_its_request_ends_the_connection() {
-    let recorder = hear(Recorder::new(LARGE_BYTES, 2), 2, |mut stream, ended| {
+fn a_response_that_overtakes_its_request_ends_the_connection<T: Tested>() {
+    let recorder = hear::<T>(Recorder::new(LARGE_BYTES, 2), 2, |mut stream, ended| {
         stream.write_all(b"no").unwrap();
         hold(&ended);
     });
@@ -122,10 +172,8 @@ fn a_response_that_overtakes_its_request_ends_the_connection() {
     assert!(!recorder.reusable);
 }
 
-#[test]
-fn a_long_response_is_read_to_its_end_over_several_turns() {
-    const { assert!(LARGE_BYTES > READS_MAX * RECEIVE_BYTES) };
-    let recorder = hear(Recorder::new(4, LARGE_BYTES), 2, |mut stream, ended| {
+fn a_long_response_is_read_to_its_end_over_several_turns<T: Tested>() {
+    let recorder = hear::<T>(Recorder::new(4, LARGE_BYTES), 2, |mut stream, ended| {
         read_whole(&mut stream, 4);
         stream.write_all(&vec![b'y'; LARGE_BYTES]).unwrap();
         hold(&ended);
@@ -134,9 +182,8 @@ fn a_long_response_is_read_to_its_end_over_several_turns() {
     assert_eq!(recorder.received_bytes, LARGE_BYTES);
 }
 
-#[test]
-fn bytes_before_a_close_are_heard_before_the_close() {
-    let recorder = hear(Recorder::new(4, usize::MAX), 2, |mut stream, _| {
+fn bytes_before_a_close_are_heard_before_the_close<T: Tested>() {
+    let recorder = hear::<T>(Recorder::new(4, usize::MAX), 2, |mut stream, _| {
         read_whole(&mut stream, 4);
         stream.write_all(&vec![b'y'; LARGE_BYTES]).unwrap();
     });
@@ -144,25 +191,22 @@ fn bytes_before_a_close_are_heard_before_the_close() {
     assert_eq!(recorder.received_bytes, LARGE_BYTES);
 }
 
-#[test]
-fn a_close_without_bytes_is_heard_as_one() {
-    let recorder = hear(Recorder::new(4, 2), 2, |mut stream, _| read_whole(&mut stream, 4));
+fn a_close_without_bytes_is_heard_as_one<T: Tested>() {
+    let recorder = hear::<T>(Recorder::new(4, 2), 2, |mut stream, _| read_whole(&mut stream, 4));
     assert_eq!(recorder.heard, ["opened", "closed"]);
 }
 
-#[test]
-fn a_reset_is_a_failure() {
+fn a_reset_is_a_failure<T: Tested>() {
     // A socket that is closed with bytes unread sends a reset.
-    let recorder = hear(Recorder::new(4, 2), 2, |mut stream, _| read_whole(&mut stream, 2));
+    let recorder = hear::<T>(Recorder::new(4, 2), 2, |mut stream, _| read_whole(&mut stream, 2));
     assert_eq!(recorder.heard, ["opened", "read failed"]);
     assert_eq!(recorder.errno, libc::ECONNRESET);
 }
 
-#[test]
-fn a_refused_connection_is_a_failure_to_connect() {
+fn a_refused_connection_is_a_failure_to_connect<T: Tested>() {
     // NB: port 1 is tcpmux, which nobody runs.
     let nobody = Endpoint::Tcp(SocketAddr::from(([127, 0, 0, 1], 1)));
-    let mut transport = EpollTransport::new(&[nobody], 1, 8).unwrap();
+    let mut transport = T::over(&[nobody], 1).unwrap();
     let mut recorder = Recorder::new(4, 2);
     transport.open(0, &mut recorder);
     while recorder.heard.is_empty() {
@@ -172,19 +216,20 @@ fn a_refused_connection_is_a_failure_to_connect() {
     assert_eq!(recorder.errno, libc::ECONNREFUSED);
 }
 
-#[test]
-fn connections_are_spread_over_the_endpoints_in_turn() {
+fn connections_are_spread_over_the_endpoints_in_turn<T: Tested>() {
     let path = std::env::temp_dir().join(format!("loadgen-spread-{}", std::process::id()));
     let unix = UnixListener::bind(&path).unwrap();
     // IPv6, but for machines that have it switched off.
     let tcp = TcpListener::bind("[::1]:0").or_else(|_| TcpListener::bind("127.0.0.1:0")).unwrap();
     let endpoints = [Endpoint::Unix(path.clone()), Endpoint::Tcp(tcp.local_addr().unwrap())];
-    let mut transport = EpollTransport::new(&endpoints, 3, 8).unwrap();
+    let mut transport = T::over(&endpoints, 3).unwrap();
     let mut recorder = Recorder::new(4, 2);
     (0..3).for_each(|slot| transport.open(slot, &mut recorder));
     while recorder.heard.len() < 3 {
         transport.poll(60_000_000_000, &mut recorder).unwrap();
     }
+    // Requests may go with the turn that follows.
+    transport.poll(0, &mut recorder).unwrap();
     std::fs::remove_file(path).unwrap();
     assert_eq!(recorder.heard, ["opened"; 3]);
     let read = |mut stream: Box<dyn Read>| {
@@ -195,4 +240,15 @@ fn connections_are_spread_over_the_endpoints_in_turn() {
     read(Box::new(unix.accept().unwrap().0));
     read(Box::new(tcp.accept().unwrap().0));
     read(Box::new(unix.accept().unwrap().0));
+}
+
+test_each_transport! {
+    a_request_that_does_not_fit_at_once_is_sent_in_parts
+    a_response_that_overtakes_its_request_ends_the_connection
+    a_long_response_is_read_to_its_end_over_several_turns
+    bytes_before_a_close_are_heard_before_the_close
+    a_close_without_bytes_is_heard_as_one
+    a_reset_is_a_failure
+    a_refused_connection_is_a_failure_to_connect
+    connections_are_spread_over_the_endpoints_in_turn
 }
