@@ -331,7 +331,7 @@ fn explain(error: io::Error) -> io::Error {
     let advice = match error.raw_os_error() {
         Some(libc::ENOSYS) => "this kernel has none (CONFIG_IO_URING)",
         Some(libc::EPERM) => {
-            "kernel.io_uring_disabled, or the seccomp filter of a container, forbids it"
+            "sysctl kernel.io_uring_disabled, or the seccomp filter of a container, forbids it"
         }
         Some(libc::EINVAL) => "Linux 6.1 or later is needed (uname -r)",
         Some(libc::ENOMEM) => "the limit on locked memory is too low (ulimit -l)",
