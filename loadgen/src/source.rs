@@ -7,6 +7,9 @@ use std::time::Duration;
 ///
 /// A *batch* is what is written at once on a connection: as many requests as [`Source::depth`]
 /// says, pipelined. One source belongs to one thread; it is asked right before each send.
+///
+/// What only scripts have need not be written for a source that has it not: by default there are
+/// no rests, no batch is the same at every call, responses are not told, and it never stops.
 pub trait Source {
     /// Requests in each batch, at least 1. Found once, before the run, as wrk finds it.
     fn depth(&self) -> usize;
@@ -17,11 +20,15 @@ pub trait Source {
     ///
     /// # Errors
     /// Where the source cannot go on; that ends the run.
-    fn delay(&mut self) -> Result<Option<Duration>, SourceError>;
+    fn delay(&mut self) -> Result<Option<Duration>, SourceError> {
+        Ok(None)
+    }
 
     /// The batch to send, the same at every call: no copy per connection is needed.
     /// `None` where each batch is made for itself, by [`Source::render`].
-    fn fixed(&self) -> Option<&[u8]>;
+    fn fixed(&self) -> Option<&[u8]> {
+        None
+    }
 
     /// Replaces `into` by the next batch.
     ///
@@ -30,7 +37,9 @@ pub trait Source {
     fn render(&mut self, into: &mut Vec<u8>) -> Result<(), SourceError>;
 
     /// Whether [`Source::response`] is to be called: heads and bodies are kept only where it is.
-    fn wants_responses(&self) -> bool;
+    fn wants_responses(&self) -> bool {
+        false
+    }
 
     /// A response came whole. Header fields are as received, in order; `body` is decoded.
     ///
@@ -38,13 +47,17 @@ pub trait Source {
     /// Where the source cannot go on; that ends the run.
     fn response(
         &mut self,
-        status: u16,
-        fields: &[(&[u8], &[u8])],
-        body: &[u8],
-    ) -> Result<(), SourceError>;
+        _status: u16,
+        _fields: &[(&[u8], &[u8])],
+        _body: &[u8],
+    ) -> Result<(), SourceError> {
+        Ok(())
+    }
 
     /// Whether the source wants its thread to stop (wrk's `thread:stop()`).
-    fn stopped(&self) -> bool;
+    fn stopped(&self) -> bool {
+        false
+    }
 }
 
 /// Why a source cannot go on: a sentence that names file and line where there are such.
@@ -79,10 +92,6 @@ impl Source for Fixed {
         self.depth
     }
 
-    fn delay(&mut self) -> Result<Option<Duration>, SourceError> {
-        Ok(None)
-    }
-
     fn fixed(&self) -> Option<&[u8]> {
         Some(&self.batch)
     }
@@ -90,57 +99,5 @@ impl Source for Fixed {
     fn render(&mut self, into: &mut Vec<u8>) -> Result<(), SourceError> {
         into.clone_from(&self.batch);
         Ok(())
-    }
-
-    fn wants_responses(&self) -> bool {
-        false
-    }
-
-    fn response(
-        &mut self,
-        _status: u16,
-        _fields: &[(&[u8], &[u8])],
-        _body: &[u8],
-    ) -> Result<(), SourceError> {
-        Ok(())
-    }
-
-    fn stopped(&self) -> bool {
-        false
-    }
-}
-
-impl<S: Source + ?Sized> Source for Box<S> {
-    fn depth(&self) -> usize {
-        (**self).depth()
-    }
-
-    fn delay(&mut self) -> Result<Option<Duration>, SourceError> {
-        (**self).delay()
-    }
-
-    fn fixed(&self) -> Option<&[u8]> {
-        (**self).fixed()
-    }
-
-    fn render(&mut self, into: &mut Vec<u8>) -> Result<(), SourceError> {
-        (**self).render(into)
-    }
-
-    fn wants_responses(&self) -> bool {
-        (**self).wants_responses()
-    }
-
-    fn response(
-        &mut self,
-        status: u16,
-        fields: &[(&[u8], &[u8])],
-        body: &[u8],
-    ) -> Result<(), SourceError> {
-        (**self).response(status, fields, body)
-    }
-
-    fn stopped(&self) -> bool {
-        (**self).stopped()
     }
 }

@@ -36,10 +36,6 @@ impl Source for Dynamic {
         Ok(self.delay_ms.map(Duration::from_millis))
     }
 
-    fn fixed(&self) -> Option<&[u8]> {
-        None
-    }
-
     fn render(&mut self, into: &mut Vec<u8>) -> Result<(), SourceError> {
         let mut log = self.log.borrow_mut();
         if log.rendered == self.breaks_after {
