@@ -432,3 +432,48 @@ fn count_of(dropped: Dropped) -> Count {
         Dropped::Unwanted => Count::RxUnwanted,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, SocketAddrV4};
+
+    const CLIENT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 18, 0, 20), 40_000);
+    const SERVER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 18, 0, 2), 8080);
+
+    fn stranger(flow: Flow, packet: &[u8]) -> Stranger<'_> {
+        Stranger { flow, mac: [0; 6], packet, begins: true, is_full: false }
+    }
+
+    /// Carries a packet from one end to a connection of the other; returns the answer.
+    fn carry(tcp: &mut Native, conn: &mut NativeConn, packet: &[u8]) -> Option<Vec<u8>> {
+        let mut reply = [0; 1500];
+        let arrival = tcp.segment_arrives(Instant::ZERO, conn, packet, &mut reply);
+        arrival.reply.map(|len| reply[..len].to_vec())
+    }
+
+    #[test]
+    fn an_active_open_meets_a_passive_one() {
+        let (now, mut buffer, mut reply) = (Instant::ZERO, [0; 1500], [0; 1500]);
+        let mut client = Native::new(&Config::new(CLIENT, [1; 16]), 1500);
+        let mut server = Native::new(&Config::new(SERVER, [2; 16]), 1500);
+        let outgoing = Flow::new(SERVER, CLIENT.port());
+        let mut conn = client.connect(now, outgoing).expect("there is room");
+        assert_eq!(client.phase(&conn), Phase::Handshake);
+        let len = client.poll_transmit(now, &mut conn, &mut buffer).expect("a SYN");
+        let flow = Flow::new(CLIENT, SERVER.port());
+        let mut counters = Counters::new();
+        let listened =
+            server.listen(now, &stranger(flow, &buffer[..len]), &mut reply, &mut counters);
+        let Listened::Reply(len) = listened else { panic!("{listened:?}") };
+        assert_eq!(carry(&mut client, &mut conn, &reply[..len]), None);
+        assert_eq!(client.phase(&conn), Phase::Open);
+        let len = client.poll_transmit(now, &mut conn, &mut buffer).expect("an ACK");
+        let listened =
+            server.listen(now, &stranger(flow, &buffer[..len]), &mut reply, &mut counters);
+        let Listened::Complete(mut other) = listened else { panic!("{listened:?}") };
+        assert_eq!(carry(&mut server, &mut other, &buffer[..len]), None);
+        assert_eq!(server.phase(&other), Phase::Open);
+        assert_eq!(client.poll_transmit(now, &mut conn, &mut buffer), None);
+    }
+}
