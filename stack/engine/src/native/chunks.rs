@@ -16,7 +16,8 @@ pub(super) const NONE: u32 = u32::MAX;
 /// back is the next one to be taken: what is resident is what was once in use at a time.
 #[derive(Debug)]
 pub(super) struct Chunks {
-    chunk_bytes: usize,
+    /// A chunk has two to the power of this many bytes, so that nothing is divided on the way.
+    shift: u32,
     bytes: Vec<u8>,
     /// The list that a chunk is in: a connection's, or that of the spare ones.
     after: Vec<u32>,
@@ -31,13 +32,15 @@ pub(super) struct Chunks {
 }
 
 impl Chunks {
-    /// A pool with a chunk of `chunk_bytes` for each of `connections`, and `shared_bytes` more.
+    /// A pool with a chunk of `chunk_bytes`, a power of two, for each of `connections`, and
+    /// `shared_bytes` more.
     pub(super) fn new(chunk_bytes: usize, connections: u32, shared_bytes: usize) -> Self {
+        assert!(chunk_bytes.is_power_of_two(), "chunks of {chunk_bytes} bytes");
         let shared = u32::try_from(shared_bytes / chunk_bytes).unwrap_or(u32::MAX - connections);
         let count = connections as usize + shared as usize;
         assert!(count < NONE as usize, "{count} chunks are more than their numbers can name");
         Self {
-            chunk_bytes,
+            shift: chunk_bytes.trailing_zeros(),
             // Zeroed memory of this size is the kernel's, and not touched here.
             bytes: vec![0; count * chunk_bytes],
             after: vec![0; count],
@@ -51,7 +54,17 @@ impl Chunks {
 
     /// Size of a chunk, in bytes.
     pub(super) fn chunk_bytes(&self) -> usize {
-        self.chunk_bytes
+        1 << self.shift
+    }
+
+    /// The number of the chunk that `place` lies in, where the first begins at zero.
+    pub(super) fn number_of(&self, place: usize) -> usize {
+        place >> self.shift
+    }
+
+    /// Where in its chunk `place` lies.
+    pub(super) fn offset_of(&self, place: usize) -> usize {
+        place & (self.chunk_bytes() - 1)
     }
 
     /// Chunks in use.
@@ -104,13 +117,13 @@ impl Chunks {
     }
 
     pub(super) fn bytes(&self, chunk: u32) -> &[u8] {
-        let start = chunk as usize * self.chunk_bytes;
-        &self.bytes[start..start + self.chunk_bytes]
+        let start = (chunk as usize) << self.shift;
+        &self.bytes[start..start + self.chunk_bytes()]
     }
 
     pub(super) fn bytes_mut(&mut self, chunk: u32) -> &mut [u8] {
-        let start = chunk as usize * self.chunk_bytes;
-        &mut self.bytes[start..start + self.chunk_bytes]
+        let (start, len) = ((chunk as usize) << self.shift, self.chunk_bytes());
+        &mut self.bytes[start..start + len]
     }
 }
 

@@ -27,12 +27,13 @@ impl Input {
 
     /// Whether the pool has what storing `len` bytes at whatever place may take.
     pub(super) fn has_room(&self, chunks: &Chunks, len: usize) -> bool {
-        len / chunks.chunk_bytes() + 2 <= chunks.available(!self.is_empty()) as usize
+        chunks.number_of(len) + 2 <= chunks.available(!self.is_empty()) as usize
     }
 
     /// Whether it has what storing `len` bytes at the front takes, while nothing is stored.
     pub(super) fn has_room_in_front(&self, chunks: &Chunks, len: usize) -> bool {
-        self.is_empty() && len.div_ceil(chunks.chunk_bytes()) <= chunks.available(false) as usize
+        let wanted = chunks.number_of(len + chunks.chunk_bytes() - 1);
+        self.is_empty() && wanted <= chunks.available(false) as usize
     }
 
     /// Stores `bytes` at `place`. The pool must have room for them.
@@ -134,8 +135,8 @@ impl Input {
 
 /// The number of the chunk that `place` lies in, and where in it.
 fn position(chunks: &Chunks, place: u64) -> (u64, usize) {
-    let chunk_bytes = chunks.chunk_bytes() as u64;
-    (place / chunk_bytes, usize::try_from(place % chunk_bytes).expect("less than a chunk"))
+    let place = usize::try_from(place).expect("addresses have as many bits");
+    (chunks.number_of(place) as u64, chunks.offset_of(place))
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ impl Output {
 
     /// Bytes that the last chunk still takes.
     fn room(&self, chunks: &Chunks) -> usize {
-        let used = (self.skip + self.len) as usize % chunks.chunk_bytes();
+        let used = chunks.offset_of((self.skip + self.len) as usize);
         if used == 0 { 0 } else { chunks.chunk_bytes() - used }
     }
 
@@ -79,8 +79,8 @@ impl Output {
             return;
         }
         let place = (self.skip + offset) as usize;
-        let mut start = place % chunks.chunk_bytes();
-        let number = u32::try_from(place / chunks.chunk_bytes()).expect("not above the length");
+        let mut start = chunks.offset_of(place);
+        let number = u32::try_from(chunks.number_of(place)).expect("not above the length");
         let (mut chunk, mut before) = self.cursor;
         if number < before {
             (chunk, before) = (self.first, 0);
