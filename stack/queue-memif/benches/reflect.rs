@@ -121,7 +121,13 @@ fn stop(child: &mut Child) -> io::Result<()> {
 }
 
 /// Sends to whoever reflects on `socket`: packets a second that come back.
+///
+/// On a thread of its own: what is started later would inherit the CPU that it is pinned to.
 fn rate(socket: &str) -> io::Result<f64> {
+    thread::scope(|scope| scope.spawn(|| measure(socket)).join().expect("no panic"))
+}
+
+fn measure(socket: &str) -> io::Result<f64> {
     let (port, mut queue) = open(socket, Role::Client);
     pin(0)?;
     if !port.wait_for_link(true, PATIENCE) {

@@ -20,8 +20,9 @@ use std::time::{Duration, Instant};
 const PEERS_MAX: usize = 4;
 /// What a handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a client waits before it looks for its server again.
-const CONNECT_PAUSE: Duration = Duration::from_millis(20);
+/// How long a client waits before it looks for its server again, and a server that could not accept
+/// a peer (no descriptor is free) before it tries again.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// The thread's state.
 #[derive(Debug)]
@@ -31,8 +32,8 @@ pub(crate) struct Control {
     /// A server's.
     listener: Option<Listener>,
     peers: Vec<Peer>,
-    /// When a client looks for its server.
-    connect_at: Instant,
+    /// When a client looks for its server, and a server accepts, next.
+    not_before: Instant,
 }
 
 #[derive(Debug)]
@@ -77,7 +78,7 @@ impl From<Refusal> for Leave {
 impl Control {
     /// A control thread to be; `listener` is a server's.
     pub(crate) fn new(config: Config, shared: Arc<Shared>, listener: Option<Listener>) -> Self {
-        Self { config, shared, listener, peers: Vec::new(), connect_at: Instant::now() }
+        Self { config, shared, listener, peers: Vec::new(), not_before: Instant::now() }
     }
 
     /// Serves the control channel until the port is closed.
@@ -100,7 +101,9 @@ impl Control {
     /// Sleeps until something happens, or a deadline passes.
     fn wait(&mut self) {
         let mut fds = vec![PollFd::new(&self.shared, PollFlags::IN)];
-        fds.extend(self.listener.iter().map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), FOR_INPUT)));
+        let is_accepting = self.not_before <= Instant::now();
+        let listener = self.listener.iter().filter(|_| is_accepting);
+        fds.extend(listener.map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), FOR_INPUT)));
         fds.extend(
             self.peers.iter().map(|peer| PollFd::from_borrowed_fd(peer.channel.as_fd(), FOR_INPUT)),
         );
@@ -120,17 +123,21 @@ impl Control {
 
     fn next_deadline(&self) -> Option<Instant> {
         let handshakes = self.peers.iter().filter_map(|peer| peer.state.deadline()).min();
-        let is_looking = self.config.role == Role::Client && self.peers.is_empty();
-        if is_looking { Some(self.connect_at) } else { handshakes }
+        let is_looking = match self.config.role {
+            Role::Client => self.peers.is_empty(),
+            Role::Server => self.not_before > Instant::now(),
+        };
+        let pause = is_looking.then_some(self.not_before);
+        pause.into_iter().chain(handshakes).min()
     }
 
     /// Connects to the server, if it is time.
     fn look_for_server(&mut self) {
         let now = Instant::now();
-        if now < self.connect_at {
+        if now < self.not_before {
             return;
         }
-        self.connect_at = now + CONNECT_PAUSE;
+        self.not_before = now + PAUSE;
         // No server yet is the normal state of a client that was started first.
         if let Ok(channel) = Channel::connect(&self.config.socket) {
             self.shared.counts.add(ControlCount::Handshake);
@@ -141,11 +148,17 @@ impl Control {
 
     /// Takes one peer that has connected, if there is one.
     fn accept(&mut self) {
-        let Some(listener) = &self.listener else { return };
+        let now = Instant::now();
+        let Some(listener) = self.listener.as_ref().filter(|_| self.not_before <= now) else {
+            return;
+        };
         let channel = match listener.accept() {
             Ok(Some(channel)) => channel,
             Ok(None) => return,
-            Err(_) => return self.shared.counts.add(ControlCount::Error),
+            Err(_) => {
+                self.not_before = now + PAUSE;
+                return self.shared.counts.add(ControlCount::Error);
+            }
         };
         self.shared.counts.add(ControlCount::Handshake);
         if self.peers.len() == PEERS_MAX {
@@ -155,7 +168,7 @@ impl Control {
         if channel.send(&server.hello(), None).is_err() {
             return self.shared.counts.add(ControlCount::End);
         }
-        let state = State::Serving(server, Instant::now() + HANDSHAKE_TIMEOUT);
+        let state = State::Serving(server, now + HANDSHAKE_TIMEOUT);
         self.peers.push(Peer { channel, state });
     }
 
@@ -203,7 +216,9 @@ impl Control {
             // Last, so that whoever sees that the link is down finds everything closed.
             self.shared.publish(None);
         }
-        self.connect_at = Instant::now() + CONNECT_PAUSE;
+        if self.config.role == Role::Client {
+            self.not_before = Instant::now() + PAUSE;
+        }
     }
 
     fn say_goodbye(&self, channel: &Channel, refusal: Refusal) {
