@@ -195,7 +195,7 @@ fn sum_up(mut done: Vec<Done<'_>>, exceptions: &[Exception], server: Option<&str
     let stale_exceptions: Vec<String> = exceptions
         .iter()
         .zip(used)
-        .filter(|(_, used)| !used)
+        .filter(|(exception, used)| !used && !exception.is_at_times)
         .map(|(exception, _)| exception.case.clone())
         .collect();
     let count = |word| rows.iter().filter(|row| row.verdict == word).count();
