@@ -5,7 +5,7 @@ use crate::flags::{StackFlags, TcpChoice};
 use crate::server::Server;
 use engine::{Config, Engine, Native, Smoltcp, Tcp};
 use queue::Queue;
-use server_common::{Admission, Clock, Details, Service, Worker};
+use server_common::{Admission, Clock, Details, Flags, Service, Worker};
 use server_http::Limits;
 use std::fs::File;
 use std::io::{self, Read};
@@ -39,6 +39,22 @@ const COUNTERS_PERIOD_NS: u64 = 50_000_000;
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 impl Setup {
+    /// What the flags that every server has, and those of the stack, ask for.
+    ///
+    /// # Errors
+    /// A sentence where the address is not IPv4, or a bound makes no sense.
+    pub fn new(flags: &Flags, stack: &StackFlags) -> Result<Self, String> {
+        Ok(Self {
+            listen: StackFlags::listen(flags.listen)?,
+            service: flags.service,
+            limits: flags.limits.limits()?,
+            admission: Admission::new(flags.max_connections),
+            backlog: flags.backlog,
+            drain_timeout: Duration::from_secs(flags.drain_timeout),
+            stack: *stack,
+        })
+    }
+
     /// The bounds of one thread's stack.
     fn config(&self, key: [u8; 16]) -> Config {
         let bytes = |bytes: u64| usize::try_from(bytes).expect("the flags bound it");

@@ -12,13 +12,10 @@
 use clap::Parser;
 use queue_memif::{Config, Port, Role};
 use server_bypass::{Setup, StackFlags, run};
-use server_common::{
-    Admission, Details, Flags, Signals, Workers, ready_line, thread_count, thread_details,
-};
+use server_common::{Details, Flags, Signals, Workers, ready_line, thread_count, thread_details};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::str::FromStr;
-use std::time::Duration;
 
 /// The mode's name, in flags, lines and reports.
 const MODE: &str = "memif";
@@ -98,17 +95,9 @@ fn main() -> ExitCode {
 fn serve(Command { flags, stack, port: port_flags }: &Command) -> Result<(), String> {
     // Before the port's thread starts, so that it takes no signal.
     let signals = Signals::block().map_err(|error| format!("signals: {error}"))?;
-    let listen = StackFlags::listen(flags.listen)?;
+    let setup = Setup::new(flags, stack)?;
+    let listen = setup.listen;
     let cpus = flags.cpus.as_ref();
-    let setup = Setup {
-        listen,
-        service: flags.service,
-        limits: flags.limits.limits()?,
-        admission: Admission::new(flags.max_connections),
-        backlog: flags.backlog,
-        drain_timeout: Duration::from_secs(flags.drain_timeout),
-        stack: *stack,
-    };
     let threads = queue_count(port_flags.queues, cpus.map(|_| thread_count(cpus)))?;
     let config = config(port_flags, threads);
     let mut port = Port::open(&config).map_err(|error| error.to_string())?;

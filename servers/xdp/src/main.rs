@@ -14,11 +14,10 @@ use queue::{Attach, BusyPoll, CopyMode, Queue};
 use queue_xdp::{AttachWish, BusyPollWish, Config, CopyWish, Pages, Port, TcpPorts, XdpQueue};
 use server_bypass::{Setup, StackFlags, run};
 use server_common::{
-    Admission, Details, Flags, Signals, Workers, ready_line, sys, thread_count, thread_details,
+    Details, Flags, Signals, Workers, ready_line, sys, thread_count, thread_details,
 };
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::time::Duration;
 
 /// The mode's name, in flags, lines and reports.
 const MODE: &str = "xdp";
@@ -81,17 +80,9 @@ fn main() -> ExitCode {
 
 fn serve(Command { flags, stack, port: port_flags }: &Command) -> Result<(), String> {
     let signals = Signals::block().map_err(|error| format!("signals: {error}"))?;
-    let listen = StackFlags::listen(flags.listen)?;
+    let setup = Setup::new(flags, stack)?;
+    let listen = setup.listen;
     let cpus = flags.cpus.as_ref();
-    let setup = Setup {
-        listen,
-        service: flags.service,
-        limits: flags.limits.limits()?,
-        admission: Admission::new(flags.max_connections),
-        backlog: flags.backlog,
-        drain_timeout: Duration::from_secs(flags.drain_timeout),
-        stack: *stack,
-    };
     let threads = queue_count(port_flags.queues, cpus.map(|_| thread_count(cpus)))?;
     let config = Config {
         attach: port_flags.attach,
