@@ -106,14 +106,18 @@ impl<A: App, T: Tcp> Core<A, T> {
     ) {
         self.counters.add(Count::RxSegments);
         let packet = &port.queue.bytes(&frame)[ETHERNET_LEN..ETHERNET_LEN + segment.ip_len];
-        let reply_len = match self.table.find(segment.flow) {
-            Some(index) => self.connection_hears(now, index, segment, packet),
-            None => self.stranger_arrives(now, port.identity.address, segment, packet),
+        let (reply_len, mac) = match self.table.find(segment.flow) {
+            Some(index) => {
+                let reply_len = self.connection_hears(now, index, segment, packet);
+                (reply_len, self.table.at(index).mac.unwrap_or(segment.mac))
+            }
+            None => {
+                let address = port.identity.address;
+                (self.stranger_arrives(now, address, segment, packet), segment.mac)
+            }
         };
         match reply_len {
-            Some(len) => {
-                port.reply_tcp(frame, &self.reply[..len], segment.mac, &mut self.counters);
-            }
+            Some(len) => port.reply_tcp(frame, &self.reply[..len], mac, &mut self.counters),
             None => port.queue.free(frame),
         }
     }
@@ -128,7 +132,15 @@ impl<A: App, T: Tcp> Core<A, T> {
     ) -> Option<usize> {
         let connection = self.table.at(index);
         connection.heard_at = now;
-        connection.mac = Some(segment.mac);
+        if connection.mac != Some(segment.mac) {
+            // Whoever knows no more than the ports must not draw answers, which tell the sequence
+            // numbers, to himself. Asked before TCP moves on, while the numbers are still expected.
+            let is_peer = self.tcp.recognises(&connection.tcp, packet);
+            if is_peer {
+                connection.mac = Some(segment.mac);
+            }
+            self.counters.add(if is_peer { Count::PeerMoved } else { Count::RxUnprovenMac });
+        }
         let phase_before = self.tcp.phase(&connection.tcp);
         let backlog_before = self.tcp.backlog(&connection.tcp);
         let Arrival { reply, in_packet, dropped } =

@@ -74,6 +74,11 @@ counts! {
     ArpLearnt = "arp_learnt",
     /// Neighbours that answered none of the requests.
     ArpUnanswered = "arp_unanswered",
+    /// Segments of a connection from a new MAC address, which its answers go to from now on.
+    PeerMoved = "peer_mac_changes",
+    /// Segments of a connection from a new MAC address, whose numbers do not prove that they are
+    /// the peer's: answers go where they went before.
+    RxUnprovenMac = "rx_unproven_mac_segments",
     /// Dropped: for a connection that is over, or is in TIME-WAIT and has no use for it.
     RxAfterEnd = "rx_after_end_segments",
     /// Dropped: outside of the receive window; most repeat what has arrived (RFC 9293 §3.10.7.4).

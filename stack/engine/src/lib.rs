@@ -25,8 +25,8 @@
 //! stack, [`Native`] our own.
 //!
 //! What it deliberately does not do: IPv6, reassembly of fragments, routing (a reply goes to the
-//! MAC address that the segment came from, and a peer that we connect to is on the link), asking
-//! the time, blocking.
+//! MAC address that the peer's segments come from, and a peer that we connect to is on the link),
+//! asking the time, blocking.
 //!
 //! Entry points: [`Engine::new`], [`Engine::poll`], [`Engine::connect`], [`App`]. Sources: RFC 9293
 //! (TCP), RFC 791, RFC 792, RFC 826, RFC 1122, RFC 6056 (ephemeral ports).

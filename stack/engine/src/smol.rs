@@ -16,6 +16,7 @@
 
 use crate::counters::{Count, Counters};
 use crate::flow::Flow;
+use crate::packet::sequence_numbers;
 use crate::transport::{Arrival, Listened, Phase, SendBuffer, Stranger, Tcp};
 use siphasher::sip::SipHasher13;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
@@ -24,7 +25,7 @@ use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer, State};
 use smoltcp::time::{Duration as SmolDuration, Instant as SmolInstant};
 use smoltcp::wire::{HardwareAddress, IpCidr, Ipv4Cidr};
 use std::net::Ipv4Addr;
-use tcp::Instant;
+use tcp::{Instant, Seq};
 
 /// Buffers are taken from the system in pieces of this size, in bytes, or of one connection's
 /// buffers if those are larger.
@@ -64,9 +65,18 @@ impl std::fmt::Debug for Smoltcp {
 pub struct SmolConn {
     sockets: SocketSet<'static>,
     handle: SocketHandle,
+    /// SND.NXT and RCV.NXT by the segments that it has sent: smoltcp does not tell them.
+    said: Option<(Seq, Seq)>,
 }
 
 impl SmolConn {
+    /// Takes note of the segment in `packet`, which is being sent.
+    fn note_sent(&mut self, packet: &[u8]) {
+        let Some((seq_end, ack)) = sequence_numbers(packet) else { return };
+        let (nxt, rcv_nxt) = self.said.unwrap_or((Seq(seq_end), Seq(ack)));
+        self.said = Some((nxt.last(Seq(seq_end)), rcv_nxt.last(Seq(ack))));
+    }
+
     fn socket(&self) -> &Socket<'static> {
         self.sockets.get(self.handle)
     }
@@ -106,6 +116,7 @@ impl Smoltcp {
             Some(conn) => conn,
             None => self.make_socket(),
         };
+        conn.said = None;
         let socket = conn.socket_mut();
         socket.set_nagle_enabled(false);
         socket.set_ack_delay(Some(ACK_DELAY));
@@ -127,7 +138,7 @@ impl Smoltcp {
         let (rx, tx) = buffers.split_at_mut(self.rx_buffer_bytes);
         let mut sockets = SocketSet::new(Vec::with_capacity(1));
         let handle = sockets.add(Socket::new(SocketBuffer::new(rx), SocketBuffer::new(tx)));
-        SmolConn { sockets, handle }
+        SmolConn { sockets, handle, said: None }
     }
 
     /// Makes a connection of the SYN in `packet`, `None` if it is not acceptable.
@@ -219,7 +230,27 @@ impl Tcp for Smoltcp {
     ) -> Arrival {
         let mut device = OneSlot::new(self.mtu, Some(packet), reply);
         self.interface.poll_ingress_single(to_smol(now), &mut device, &mut conn.sockets);
-        Arrival { reply: device.written, ..Arrival::default() }
+        let written = device.written;
+        if let Some(len) = written {
+            conn.note_sent(&reply[..len]);
+        }
+        Arrival { reply: written, ..Arrival::default() }
+    }
+
+    fn recognises(&self, conn: &SmolConn, packet: &[u8]) -> bool {
+        let header_len = usize::from(packet[0] & 0xf) * 4;
+        let (Ok(segment), Some((snd_nxt, rcv_nxt))) =
+            (tcp::Segment::parse(&packet[header_len..]), conn.said)
+        else {
+            return false;
+        };
+        let bytes = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        // A FIN is outstanding beside what is in the buffer.
+        let outstanding = bytes(conn.socket().send_queue()) + 1;
+        let buffer = bytes(self.rx_buffer_bytes);
+        segment.flags.contains(tcp::Flags::ACK)
+            && segment.ack.in_window(snd_nxt - outstanding, outstanding + 1)
+            && segment.seq.in_window(rcv_nxt - buffer, 2 * buffer + 1)
     }
 
     fn keep(&mut self, _: &mut SmolConn, bytes: &[u8]) {
@@ -234,7 +265,9 @@ impl Tcp for Smoltcp {
     ) -> Option<usize> {
         let mut device = OneSlot::new(self.mtu, None, buffer);
         self.interface.poll_egress(to_smol(now), &mut device, &mut conn.sockets);
-        device.written
+        let len = device.written?;
+        conn.note_sent(&buffer[..len]);
+        Some(len)
     }
 
     fn poll_timeout(&mut self, now: Instant, conn: &SmolConn) -> Instant {

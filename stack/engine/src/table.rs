@@ -17,8 +17,8 @@ pub(crate) struct Connection<C, T> {
     /// What the application keeps; `None` before the handshake is complete or if it refused.
     pub(crate) app: Option<C>,
     pub(crate) flow: Flow,
-    /// Where the last good segment came from, and so where segments go; `None` while ARP is asked
-    /// for the peer of an active open.
+    /// Where the last segment came from that proved to be the peer's, and so where segments go;
+    /// `None` while ARP is asked for the peer of an active open.
     pub(crate) mac: Option<Mac>,
     /// What the application calls an active open, `None` for a passive one.
     pub(crate) token: Option<u64>,

@@ -137,6 +137,10 @@ pub trait Tcp {
         reply: &mut [u8],
     ) -> Arrival;
 
+    /// Whether the numbers of the segment in `packet` are such as the peer's would be now, which
+    /// nobody knows who has not seen the connection's segments.
+    fn recognises(&self, conn: &Self::Conn, packet: &[u8]) -> bool;
+
     /// Stores `bytes`, the end of what lay [`in_packet`](Arrival::in_packet) and was not consumed.
     fn keep(&mut self, conn: &mut Self::Conn, bytes: &[u8]);
 

@@ -2,9 +2,9 @@
 
 use crate::congestion::Acked;
 use crate::recovery::Phase;
-use crate::segment::Segment;
+use crate::segment::{Flags, Segment};
 use crate::seq::Seq;
-use crate::tcb::{Fin, Probe, Tcb, millis};
+use crate::tcb::{Fin, Probe, State, Tcb, millis};
 use crate::time::Instant;
 use crate::verdict::{Dropped, Verdict};
 use core::time::Duration;
@@ -59,6 +59,23 @@ impl Tcb {
     /// RFC 5961 §5.2: SND.UNA - MAX.SND.WND =< SEG.ACK =< SND.NXT. Others are forged, or very late.
     pub(crate) fn is_credible(&self, ack: Seq) -> bool {
         ack.le(self.snd.max()) && ack.ge(self.snd.una - self.snd.max_wnd)
+    }
+
+    /// Whether `segment` has the numbers of one that the peer sends now, in order, out of order or
+    /// again: they lie in both windows, or no further before what is expected than a window.
+    ///
+    /// Who has not seen the connection's segments can only guess them. So it can be asked before a
+    /// segment is believed in matters that are not TCP's, such as where answers are to go.
+    #[must_use]
+    pub fn recognises(&self, segment: &Segment<'_>) -> bool {
+        let acknowledges = segment.flags.contains(Flags::ACK)
+            && self.snd.una.le(segment.ack)
+            && segment.ack.le(self.snd.max());
+        if self.state == State::SynSent {
+            return acknowledges && segment.ack == self.snd.nxt;
+        }
+        let window = self.rcv.capacity + self.rcv.wnd + 1;
+        acknowledges && segment.seq.in_window(self.rcv.nxt - self.rcv.capacity, window)
     }
 
     /// SEG.ACK is above SND.UNA. Returns how many bytes of the send buffer it acknowledges.

@@ -261,6 +261,10 @@ impl Tcp for Native {
         }
     }
 
+    fn recognises(&self, conn: &NativeConn, packet: &[u8]) -> bool {
+        parse(packet).is_some_and(|segment| conn.tcb.recognises(&segment))
+    }
+
     fn keep(&mut self, conn: &mut NativeConn, bytes: &[u8]) {
         conn.input.store(&mut self.inputs, 0, bytes);
     }

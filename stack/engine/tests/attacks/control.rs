@@ -2,8 +2,8 @@
 //! `tests/connect.rs`.
 
 use crate::victim::{
-    ACK, ATTACKER, ATTACKER_MAC, IP, Peer, SYN, Segment, TCP, VICTIM, VICTIM_MAC, Victim, each,
-    mend,
+    ACK, ATTACKER, ATTACKER_MAC, FIN, IP, Peer, RST, SYN, Segment, TCP, VICTIM, VICTIM_MAC, Victim,
+    each, mend,
 };
 use sim::Pcg32;
 use std::net::Ipv4Addr;
@@ -100,15 +100,87 @@ fn a_peer_whose_mac_address_changes_is_followed_at_once() {
     each(|victim| {
         let mut peer = victim.opens();
         assert_eq!(answers_to(victim, &mut peer), ATTACKER_MAC);
-        let mut frame = peer.data(b"3\n").frame();
-        frame[6..12].copy_from_slice(&OTHER_MAC);
-        let frames = victim.hears_frame(&frame);
+        let frames = victim.hears_frame(&from(OTHER_MAC, &peer.data(b"3\n")));
         assert_eq!(frames[0][..6], OTHER_MAC);
+        assert_eq!(victim.count("peer_mac_changes"), 1);
         peer.seq = peer.seq.wrapping_add(2);
         peer.ack = peer.ack.wrapping_add(3);
         victim.hears(&peer.ack());
         victim.closes(&mut peer);
     });
+}
+
+#[test]
+fn who_repeats_himself_from_another_mac_address_is_followed_too() {
+    each(|victim| {
+        let mut peer = victim.opens();
+        // The answer goes to the old address, where nobody is any more.
+        let request = peer.data(b"3\n");
+        assert_eq!(victim.hears_frame(&request.frame())[0][..6], ATTACKER_MAC);
+        let frames = victim.hears_frame(&from(OTHER_MAC, &request));
+        assert!(frames.iter().all(|frame| frame[..6] == OTHER_MAC), "{frames:02x?}");
+        assert_eq!(victim.count("peer_mac_changes"), 1);
+        victim.clock.advance(Duration::from_secs(2));
+        victim.acts();
+        let again = victim.frames();
+        assert_eq!((again[0][..6].to_vec(), again[0].ends_with(b"xxx")), (OTHER_MAC.into(), true));
+        peer.seq = peer.seq.wrapping_add(2);
+        peer.ack = peer.ack.wrapping_add(3);
+        victim.hears_frame(&from(OTHER_MAC, &peer.ack()));
+        victim.closes(&mut peer);
+    });
+}
+
+/// What can be sent by somebody on the link who knows the ports of a connection and no more.
+fn guesses(peer: &Peer) -> Vec<Segment> {
+    let far = [0x1000_0000, 0x4000_0000, 0x8000_0000, 0xc000_0000];
+    let shifts = far.into_iter().flat_map(|shift| [(shift, 0), (0, shift), (shift, shift)]);
+    shifts
+        .flat_map(|(seq, ack)| {
+            let data = peer.data(b"9\n");
+            let guess = Segment {
+                seq: data.seq.wrapping_add(seq),
+                ack: data.ack.wrapping_add(ack),
+                ..data
+            };
+            let with = |flags| Segment { flags, payload: Vec::new(), ..guess.clone() };
+            [with(ACK), with(SYN), with(SYN | ACK), with(RST), with(FIN | ACK), guess.clone()]
+        })
+        // A reset at the next number counts, whoever sends it.
+        .filter(|guess| guess.flags & RST == 0 || guess.seq != peer.seq)
+        .collect()
+}
+
+#[test]
+fn whoever_does_not_know_the_numbers_draws_no_answer_of_a_connection_to_himself() {
+    each(|victim| {
+        let mut peer = victim.opens();
+        // An answer is outstanding, which will be sent again.
+        victim.hears(&peer.data(b"3\n"));
+        let guesses = guesses(&peer);
+        assert!(guesses.len() > 50);
+        for guess in &guesses {
+            // Time for challenges, which are few in a second, and for retransmissions.
+            victim.clock.advance(Duration::from_millis(300));
+            for frame in victim.hears_frame(&from(OTHER_MAC, guess)) {
+                assert_ne!(frame[..6], OTHER_MAC, "{guess:?} draws {frame:02x?}");
+            }
+        }
+        let unproven = victim.count("rx_unproven_mac_segments");
+        assert_eq!((unproven, victim.count("peer_mac_changes")), (guesses.len() as u64, 0));
+        peer.seq = peer.seq.wrapping_add(2);
+        peer.ack = peer.ack.wrapping_add(3);
+        victim.hears(&peer.ack());
+        assert_eq!(answers_to(victim, &mut peer), ATTACKER_MAC);
+        victim.closes(&mut peer);
+    });
+}
+
+/// A segment in a frame from another source.
+fn from(mac: [u8; 6], segment: &Segment) -> Vec<u8> {
+    let mut frame = segment.frame();
+    frame[6..12].copy_from_slice(&mac);
+    frame
 }
 
 /// An ICMP message from the attacker.
@@ -216,11 +288,7 @@ fn initial_numbers_and_identifications_tell_nothing_of_the_next() {
         for port in 0..200 {
             let syn = Peer::new(2000 + port).syn();
             numbers.push(victim.hears(&syn)[0].seq);
-            victim.hears(&Segment {
-                flags: super::victim::RST,
-                seq: syn.seq.wrapping_add(1),
-                ..syn
-            });
+            victim.hears(&Segment { flags: RST, seq: syn.seq.wrapping_add(1), ..syn });
             victim.clock.advance(Duration::from_millis(100));
         }
         let mut steps: Vec<u32> =
