@@ -6,16 +6,22 @@ use crate::counters::Count;
 use crate::emit::emit;
 use crate::flow::Flow;
 use crate::icmp::{count_of, parse_error};
-use crate::neighbours::read_arp_reply;
+use crate::neighbours::{ARP_REQUEST_LEN, read_arp_reply, write_arp_request};
 use crate::packet::{ETHERNET_LEN, Packet, Segment, classify};
 use crate::port::Port;
-use crate::reply::{ARP_REPLY_LEN, ControlPacket, answer_arp, answer_echo, reset_for};
+use crate::reply::{
+    ARP_REPLY_LEN, ControlPacket, answer_arp, answer_echo, claims_our_address, reset_for,
+};
 use crate::table::Connection;
 use crate::time_wait::Verdict;
 use crate::transport::{Arrival, Listened, Phase, Stranger, Tcp};
 use queue::{Frame, Queue};
 use std::net::Ipv4Addr;
+use std::time::Duration;
 use tcp::{IcmpError, Instant};
+
+/// From one defence of our address to the next, at least (RFC 5227 §1.1, DEFEND_INTERVAL).
+const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
 
 impl<A: App, T: Tcp> Core<A, T> {
     pub(crate) fn frame_arrives<Q: Queue>(
@@ -40,6 +46,9 @@ impl<A: App, T: Tcp> Core<A, T> {
     fn arp_arrives<Q: Queue>(&mut self, now: Instant, port: &mut Port<Q>, mut frame: Frame) {
         let identity = port.identity;
         let len = frame.len();
+        if claims_our_address(&identity, port.queue.bytes(&frame)) {
+            return self.conflict_arrives(now, port, frame);
+        }
         if let Some((address, mac)) = read_arp_reply(&identity, port.queue.bytes(&frame)) {
             port.queue.free(frame);
             return self.neighbour_answers(now, address, mac);
@@ -57,6 +66,23 @@ impl<A: App, T: Tcp> Core<A, T> {
         } else {
             port.queue.free(frame);
         }
+    }
+
+    /// RFC 5227 §2.4 (c): a host that must keep its address defends it, but not all the time.
+    fn conflict_arrives<Q: Queue>(&mut self, now: Instant, port: &mut Port<Q>, mut frame: Frame) {
+        self.counters.add(Count::ArpConflicts);
+        if now < self.may_defend_at {
+            return port.queue.free(frame);
+        }
+        self.may_defend_at = now + DEFEND_INTERVAL;
+        self.counters.add(Count::ArpDefences);
+        let identity = port.identity;
+        write_arp_request(
+            &identity,
+            identity.address,
+            port.queue.bytes_mut(&mut frame, ARP_REQUEST_LEN),
+        );
+        port.send(frame, &mut self.counters);
     }
 
     fn icmp_arrives<Q: Queue>(

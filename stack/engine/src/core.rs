@@ -38,6 +38,8 @@ pub(crate) struct Core<A: App, T: Tcp> {
     pub(crate) arp_limit: RateLimit,
     pub(crate) echo_limit: RateLimit,
     pub(crate) reset_limit: RateLimit,
+    /// When our address may be defended again.
+    pub(crate) may_defend_at: Instant,
     /// Where the answer to a segment is written before it goes into a frame.
     pub(crate) reply: Box<[u8]>,
     pub(crate) is_draining: bool,
@@ -73,6 +75,7 @@ impl<A: App, T: Tcp> Core<A, T> {
             arp_limit: RateLimit::new(config.control_replies_per_second),
             echo_limit: RateLimit::new(config.control_replies_per_second),
             reset_limit: RateLimit::new(config.resets_per_second),
+            may_defend_at: Instant::ZERO,
             reply: vec![0; mtu].into_boxed_slice(),
             is_draining: false,
             drain_deadline: None,

@@ -101,6 +101,10 @@ counts! {
     RxUnwanted = "rx_unwanted_segments",
     /// Payload dropped: the pool for what cannot be handed on at once is empty.
     RxStoreFull = "rx_store_full_segments",
+    /// ARP packets of others who claim our address: two hosts are given one.
+    ArpConflicts = "arp_conflicts",
+    /// Announcements that our address is ours, in answer to such claims (RFC 5227 §2.4).
+    ArpDefences = "arp_defences",
     /// ARP requests answered.
     ArpReplies = "arp_replies",
     /// ARP requests not answered because of the rate limit.

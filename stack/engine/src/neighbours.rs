@@ -213,7 +213,8 @@ pub(crate) fn read_arp_reply(identity: &Identity, frame: &[u8]) -> Option<(Ipv4A
     (is_to_us && is_his_own).then_some((source_protocol_addr, source_hardware_addr.0))
 }
 
-/// Writes the request for `address` to `frame`, of [`ARP_REQUEST_LEN`] bytes.
+/// Writes the request for `address` to `frame`, of [`ARP_REQUEST_LEN`] bytes. For our own address
+/// it is what RFC 5227 §1.1 calls an announcement.
 pub(crate) fn write_arp_request(identity: &Identity, address: Ipv4Addr, frame: &mut [u8]) {
     let request = ArpRepr::EthernetIpv4 {
         operation: ArpOperation::Request,

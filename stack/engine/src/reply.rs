@@ -17,6 +17,17 @@ const ARP_LEN: usize = 28;
 pub(crate) const ARP_REPLY_LEN: u16 = 42;
 const _: () = assert!(ARP_REPLY_LEN as usize == ETHERNET_LEN + ARP_LEN);
 
+/// Whether `frame` is an ARP packet, request or reply, whose sender says that our address is his.
+/// That he is not us, his frame's source has shown.
+pub(crate) fn claims_our_address(identity: &Identity, frame: &[u8]) -> bool {
+    let arp = ArpPacket::new_checked(&frame[ETHERNET_LEN..]);
+    matches!(
+        arp.as_ref().map(ArpRepr::parse),
+        Ok(Ok(ArpRepr::EthernetIpv4 { source_protocol_addr, .. }))
+            if source_protocol_addr == identity.address
+    )
+}
+
 /// Turns the ARP request in `frame` into the reply, [`ARP_REPLY_LEN`] bytes long.
 ///
 /// RFC 826: only a request for our address is answered, and nothing is learnt from it.

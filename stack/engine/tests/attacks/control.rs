@@ -54,12 +54,41 @@ fn gratuitous_arp_moves_no_connection() {
 }
 
 #[test]
-fn who_claims_our_address_is_neither_believed_nor_argued_with() {
+fn who_claims_our_address_is_not_believed_and_told_off_every_ten_seconds() {
     each(|victim| {
+        let mut peer = victim.opens();
         let ours = (OTHER_MAC, *VICTIM.ip());
-        let announcement = arp([0xff; 6], 2, ours, ([0xff; 6], *VICTIM.ip()));
-        assert!(victim.hears_frame(&announcement).is_empty());
-        assert_eq!(victim.count("rx_other_arp_frames"), 1);
+        let mut claims = Vec::new();
+        for operation in [1, 2] {
+            for destination in [[0xff; 6], VICTIM_MAC] {
+                for target in [*VICTIM.ip(), ATTACKER] {
+                    claims.push(arp(destination, operation, ours, ([0xff; 6], target)));
+                }
+            }
+        }
+        let us = (VICTIM_MAC, *VICTIM.ip());
+        let announcement = arp([0xff; 6], 1, us, ([0; 6], *VICTIM.ip()));
+        // 60 s of claims, ten a second: at 0, 10, 20, 30, 40 and 50 s they are contradicted.
+        let mut said = Vec::new();
+        for claim in claims.iter().cycle().take(600) {
+            said.extend(victim.hears_frame(claim));
+            victim.clock.advance(Duration::from_millis(100));
+        }
+        assert_eq!(said, vec![announcement; 6]);
+        assert_eq!((victim.count("arp_conflicts"), victim.count("arp_defences")), (600, 6));
+        // Who asks for our address is told it, even with none of his own: RFC 5227 §2.1.1, a probe.
+        for asker in [ATTACKER, Ipv4Addr::UNSPECIFIED] {
+            let asks = (ATTACKER_MAC, asker);
+            let answers = victim.hears_frame(&arp([0xff; 6], 1, asks, ([0; 6], *VICTIM.ip())));
+            assert_eq!(answers, [arp(ATTACKER_MAC, 2, us, asks)]);
+        }
+        // And what we say still comes from our address.
+        let frames = victim.hears_frame(&peer.data(b"3\n").frame());
+        assert_eq!(frames[0][..12], [ATTACKER_MAC, VICTIM_MAC].concat());
+        peer.seq = peer.seq.wrapping_add(2);
+        peer.ack = peer.ack.wrapping_add(3);
+        victim.hears(&peer.ack());
+        victim.closes(&mut peer);
     });
 }
 
