@@ -7,6 +7,7 @@
 mod app;
 mod watch;
 mod world;
+mod wrap;
 
 use engine::{Native, Smoltcp};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
