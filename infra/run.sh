@@ -61,7 +61,8 @@ find_cargo() {
 build() {
   say "building; the first time takes some minutes"
   cargo build --release --locked --package showdown --package loadgen --package conformance \
-    --package server-epoll --package server-hyper --package server-uring --package server-xdp
+    --package server-epoll --package server-hyper --package server-uring --package server-xdp \
+    --package server-memif --package queue-memif
 }
 
 install_packages

@@ -1,6 +1,7 @@
 //! All modes answer with the same bytes.
 
-use crate::lab::{Lab, MODES, Mode};
+use crate::lab::Lab;
+use crate::mode::{MODES, Mode};
 use std::collections::BTreeMap;
 
 /// Requests after which the connection stays open; one connection carries them all.

@@ -1,6 +1,7 @@
 //! What only the mode that bypasses the kernel can break.
 
-use crate::lab::{End, Lab, Mode, PREFIX};
+use crate::lab::{End, Lab, PREFIX};
+use crate::mode::Mode;
 use server_testing::Client;
 
 /// Whether a program is attached to the server's interface.

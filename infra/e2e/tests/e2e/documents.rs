@@ -3,7 +3,8 @@
 //! A block is tested where an HTML comment `<!-- e2e: NAME -->` stands before it. What is changed
 //! before it runs: the prefix of namespaces, the folder of binaries, and how long a load lasts.
 
-use crate::lab::{Lab, MODES, Mode, PREFIX, binary, root, succeeded};
+use crate::lab::{Lab, PREFIX, binary, root, succeeded};
+use crate::mode::{MODES, Mode};
 use server_testing::Server;
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -1,6 +1,7 @@
 //! What a userspace stack does when its frames are few and its clients many and lazy.
 
-use crate::lab::{End, Lab, Mode, PREFIX, narrow};
+use crate::lab::{End, Lab, narrow};
+use crate::mode::Mode;
 use server_testing::{Client, Server};
 
 const CONNECTIONS: usize = 2000;
@@ -44,15 +45,15 @@ pub(crate) fn frames_run_short_and_back_pressure_holds_until_clients_read_or_lea
     let bound = CONNECTIONS * (2 * BUFFER_BYTES + 4096) + 16 * MEBIBYTE;
     assert!(grown < bound, "{grown} bytes for {CONNECTIONS} connections, more than {bound}");
 
-    // What is sent now, window probes of every connection, stays in the transmit ring: the frames
-    // are used up, until the link is there again.
-    let link = |state| lab.run(End::Server, "ip", &["link", "set", &interface("srv0"), state]);
-    link("down");
-    server.wait_for("tx_no_frame_polls", 1);
-    link("up");
+    // What is sent now, window probes of every connection, stays in the transmit ring, until the
+    // link is there again.
+    lab.set_link(mode, false);
+    let stuck = held[mode.stuck_counter()].as_u64().expect("a count");
+    server.wait_for(mode.stuck_counter(), stuck + 1);
+    lab.set_link(mode, true);
 
     // ARP, SYNs and acknowledgements get frames, and so does who reads what he asked for.
-    lab.run(End::Client, "ip", &["neigh", "flush", "dev", &interface("cli0")]);
+    lab.run(End::Client, "ip", &["neigh", "flush", "dev", &mode.client_interface()]);
     lab.run(End::Client, "ping", &["-c1", "-W30", "198.18.0.2"]);
     assert_eq!(steady.get("/plaintext").status, 200);
     let mut fresh = server.connect();
@@ -73,10 +74,6 @@ pub(crate) fn frames_run_short_and_back_pressure_holds_until_clients_read_or_lea
     for back in ["connections_now", "half_open_now", "frames_outstanding"] {
         assert_eq!(counters[back], 0, "{back}: {counters}");
     }
-}
-
-fn interface(end: &str) -> String {
-    format!("{PREFIX}-{end}")
 }
 
 /// Memory of the process that is not swapped out.

@@ -1,6 +1,7 @@
 //! What clients see: routes, splits, pipelines, bodies.
 
-use crate::lab::{Lab, Mode};
+use crate::lab::Lab;
+use crate::mode::Mode;
 use server_testing::{Client, Response};
 use std::fmt::Write as _;
 

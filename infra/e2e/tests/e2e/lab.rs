@@ -1,10 +1,13 @@
 //! The namespaces that one test has to itself, and what it starts in them.
 
+use crate::mode::{Link, Mode};
+use crate::tap::Tap;
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use server_testing::{Client, Server};
 use socket2::{Domain, Socket, Type};
+use std::cell::RefCell;
 use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
@@ -13,55 +16,6 @@ use std::process::{Command, Output, Stdio};
 
 /// Prefix of the suite's namespaces and interfaces, beside the `sd` of users.
 pub(crate) const PREFIX: &str = "e2e";
-
-/// A mode under test.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Mode {
-    /// Name of the module that holds its tests.
-    pub(crate) module: &'static str,
-    /// As in `server-<name>`.
-    pub(crate) name: &'static str,
-    /// Where its server listens.
-    pub(crate) listen: &'static str,
-    /// Flags that it needs beside those of every server.
-    pub(crate) flags: &'static [&'static str],
-}
-
-/// A mode on the kernel's TCP.
-const fn kernel(name: &'static str) -> Mode {
-    Mode { module: name, name, listen: "198.18.0.1:8080", flags: &[] }
-}
-
-/// The mode on the userspace stack over AF_XDP, with one of its TCPs.
-const fn xdp(module: &'static str, flags: &'static [&'static str]) -> Mode {
-    Mode { module, name: "xdp", listen: "198.18.0.2:8080", flags }
-}
-
-/// All modes; the first is what the others' bytes are compared with, since hyper defines them.
-pub(crate) const MODES: [Mode; 5] = [
-    kernel("hyper"),
-    kernel("epoll"),
-    kernel("uring"),
-    xdp("xdp", &["--interface", "e2e-srv0"]),
-    xdp("xdp_native", &["--interface", "e2e-srv0", "--tcp", "native"]),
-];
-
-impl Mode {
-    /// The mode whose tests are in `module`.
-    pub(crate) fn of(module: &str) -> Self {
-        *MODES.iter().find(|mode| mode.module == module).expect("a mode of the table")
-    }
-
-    /// The server's binary.
-    pub(crate) fn binary(self) -> String {
-        binary(&format!("server-{}", self.name))
-    }
-
-    /// The URL of a path on the server.
-    pub(crate) fn url(self, path: &str) -> String {
-        format!("http://{}{path}", self.listen)
-    }
-}
 
 /// The path of a binary of ours, built in the profile of this suite.
 pub(crate) fn binary(name: &str) -> String {
@@ -101,6 +55,8 @@ impl End {
 pub(crate) struct Lab {
     /// The namespace that the thread came from.
     origin: File,
+    /// Where a server is reached over memif, what joins it to the client's namespace.
+    tap: RefCell<Option<Tap>>,
     _turn: Turn,
 }
 
@@ -128,7 +84,7 @@ impl Lab {
         let turn = Turn::wait();
         allow_many_descriptors();
         let origin = File::open("/proc/thread-self/ns/net").expect("our own namespace");
-        let lab = Self { origin, _turn: turn };
+        let lab = Self { origin, tap: RefCell::new(None), _turn: turn };
         // A suite that was killed leaves its namespaces; they are noted as ours.
         topology("down").and_then(|()| topology("up")).expect("the topology can be brought up");
         let path = format!("/run/netns/{}", End::Client.namespace());
@@ -148,10 +104,39 @@ impl Lab {
         let (namespace, binary) = (End::Server.namespace(), mode.binary());
         let exec = [&["netns", "exec", namespace.as_str()], command, &[binary.as_str()]].concat();
         let own = ["--listen", mode.listen, "--cpus", &cpu];
-        let server = Server::start("ip", &[&exec[..], &own, mode.flags, flags].concat());
+        let all = [&exec[..], &own, mode.flags, flags, mode.last].concat();
+        let server = Server::start("ip", &all);
         assert_eq!(server.ready["mode"], mode.name, "{}", server.ready);
         assert_eq!(server.address, mode.listen.parse::<SocketAddr>().expect("an address"));
+        if mode.link == Link::Memif {
+            self.join_by_tap(server.address.ip());
+        }
         server
+    }
+
+    /// Joins the client's namespace to whoever listens on the memif, until the end of the test: a
+    /// server that is started again finds the same bridge.
+    fn join_by_tap(&self, address: IpAddr) {
+        self.tap.borrow_mut().get_or_insert_with(|| Tap::start(self, address));
+        // The two ends of a memif take a moment to find each other, and what is sent before is
+        // lost: pings are repeated until one is answered.
+        self.run(End::Client, "ping", &["-q", "-i0.05", "-c1", "-w60", &address.to_string()]);
+    }
+
+    /// Cuts the link to the server, and mends it: what a userspace stack sends stays in its ring.
+    pub(crate) fn set_link(&self, mode: Mode, is_up: bool) {
+        match mode.link {
+            Link::Veth => {
+                let interface = format!("{PREFIX}-srv0");
+                let state = if is_up { "up" } else { "down" };
+                self.run(End::Server, "ip", &["link", "set", &interface, state]);
+            }
+            Link::Memif => {
+                let tap = self.tap.borrow();
+                let tap = tap.as_ref().expect("a server on the memif was started");
+                send(tap.pid(), if is_up { "CONT" } else { "STOP" });
+            }
+        }
     }
 
     /// A command that runs in a namespace.
@@ -171,6 +156,7 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
+        self.tap.replace(None);
         move_to(&self.origin);
         // A panic within a panic would end the suite and leave what later tests clean up.
         match topology("down") {

@@ -1,6 +1,7 @@
 //! What a server survives: its own end, its clients' ends, and too few descriptors.
 
-use crate::lab::{End, Lab, Mode, PREFIX, hurried, narrow};
+use crate::lab::{End, Lab, PREFIX, hurried, narrow};
+use crate::mode::Mode;
 use serde_json::Value;
 use server_testing::{Client, Server};
 use std::io::ErrorKind;
@@ -113,9 +114,8 @@ pub(crate) fn out_of_descriptors_the_connected_are_served(mode: Mode) {
     let command = ["sh", "-c", taken, "sh", "prlimit", "--nofile=64:64"];
     let lab = Lab::new();
     let mut server = lab.start_by(mode, &command, &[]);
-    let has_descriptors = mode.name == "xdp";
     let mut crowd: Vec<Client> = (0..CROWD).map(|_| server.connect()).collect();
-    if has_descriptors {
+    if mode.is_bypass() {
         // A connection of the userspace stack needs none.
         assert!(crowd.iter_mut().all(|client| client.get("/plaintext").status == 200));
         drop(crowd);
@@ -170,7 +170,7 @@ fn asks_for_long(server: &Server) -> Client {
 
 /// Asserts that a userspace stack has everything back; `Server::stop` has looked at the rest.
 fn assert_nothing_is_left(mode: Mode, counters: &Value) {
-    if mode.name == "xdp" {
+    if mode.is_bypass() {
         for empty in ["connections_now", "half_open_now", "frames_outstanding"] {
             assert_eq!(counters[empty], 0, "{empty}: {counters}");
         }

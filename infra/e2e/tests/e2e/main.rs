@@ -16,8 +16,10 @@ mod frames;
 mod http;
 mod lab;
 mod life;
+mod mode;
 mod process;
 mod slow;
+mod tap;
 mod tools;
 
 /// Makes a module of tests for every mode, each test a function over the mode.
@@ -30,13 +32,13 @@ macro_rules! every_mode {
     (@tests $mode:ident { $($from:ident::$case:ident)+ }) => {
         $(#[test]
         fn $case() {
-            crate::$from::$case(crate::lab::Mode::of(stringify!($mode)));
+            crate::$from::$case(crate::mode::Mode::of(stringify!($mode)));
         })+
     };
 }
 
 every_mode! {
-    epoll hyper uring xdp xdp_native => {
+    epoll hyper uring xdp xdp_native memif memif_native => {
         http::every_route_answers
         http::a_request_may_be_split_at_every_byte
         http::a_hundred_pipelined_requests_are_answered_in_order
@@ -57,18 +59,34 @@ every_mode! {
         tools::h2load_sees_no_error
         tools::loadgen_accounts_for_every_request
         tools::every_case_of_the_contract_is_met
-        documents::by_hand_commands_work
+    }
+}
+
+/// What the commands of README.md start.
+mod by_hand {
+    every_mode! {
+        epoll hyper uring xdp => {
+            documents::by_hand_commands_work
+        }
     }
 }
 
 /// What only modes that bypass the kernel can break.
 mod only_bypass {
     every_mode! {
-        xdp xdp_native => {
+        xdp xdp_native memif memif_native => {
             bypass::a_thousand_connections_leave_the_tables_empty
+            frames::frames_run_short_and_back_pressure_holds_until_clients_read_or_leave
+        }
+    }
+}
+
+/// What only modes that share the kernel's interface can break.
+mod only_shared {
+    every_mode! {
+        xdp xdp_native => {
             bypass::the_kernel_still_answers_beside_it
             bypass::kill_9_leaves_no_program_and_the_kernel_answers
-            frames::frames_run_short_and_back_pressure_holds_until_clients_read_or_leave
         }
     }
 }

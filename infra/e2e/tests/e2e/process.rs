@@ -1,6 +1,7 @@
 //! Servers as processes: what they leave behind, how they end, what they refuse.
 
-use crate::lab::{Lab, Mode, root};
+use crate::lab::{Lab, root};
+use crate::mode::Mode;
 use server_testing::{Client, refused};
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -54,9 +55,9 @@ pub(crate) fn wrong_flags_are_refused_with_a_sentence(mode: Mode) {
         (&["--max-request-line", "40000"], "--max-request-line"),
     ] {
         // `refused` adds a kernel server's address where there is none.
-        let own: &[&str] = if mode.name == "xdp" { &["--listen", mode.listen] } else { &[] };
+        let own: &[&str] = if mode.is_bypass() { &["--listen", mode.listen] } else { &[] };
         let own = if flags[0] == "--listen" { &[] } else { own };
-        let error = refused(&mode.binary(), &[mode.flags, own, flags].concat());
+        let error = refused(&mode.binary(), &[mode.flags, own, flags, mode.last].concat());
         assert!(error.to_lowercase().contains(named), "{flags:?} is answered with: {error}");
     }
 }
@@ -66,9 +67,12 @@ pub(crate) fn every_flag_is_documented(mode: Mode) {
     let output = Command::new(mode.binary()).arg("--help").output().expect("it starts");
     let help = String::from_utf8(output.stdout).expect("UTF-8");
     let flags = flags_of(&help);
+    let of_mode = format!("Flags of `server-{}`", mode.name);
     assert!(flags.contains_key("--listen"), "not the help that this test can read:\n{help}");
+    // Two servers may have a flag of one name with different defaults: its own section goes first.
+    let own = readme.split("\n## ").filter(|section| section.starts_with(&of_mode));
     for (flag, default) in flags {
-        let row = readme.lines().find_map(|line| {
+        let row = own.clone().chain([readme.as_str()]).flat_map(str::lines).find_map(|line| {
             let rest = line.strip_prefix("| `")?.strip_prefix(flag)?;
             rest.starts_with([' ', '`']).then(|| rest.replace("\\|", "/"))
         });

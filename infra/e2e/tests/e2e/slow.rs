@@ -1,7 +1,8 @@
 //! Clients that are slow on purpose, by slowhttptest; `infra/scripts/slow.sh` does the same with
 //! thousands of them and the default time-outs.
 
-use crate::lab::{End, Lab, Mode, send, succeeded};
+use crate::lab::{End, Lab, send, succeeded};
+use crate::mode::Mode;
 use server_testing::PATIENCE;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};

@@ -1,6 +1,7 @@
 //! What other people's clients see, and ours.
 
-use crate::lab::{End, Lab, Mode, binary, root};
+use crate::lab::{End, Lab, binary, root};
+use crate::mode::Mode;
 use serde_json::Value;
 
 pub(crate) fn curl_is_content(mode: Mode) {
@@ -90,7 +91,7 @@ pub(crate) fn every_case_of_the_contract_is_met(mode: Mode) {
     suite.extend(["--patience", "60000"]);
     // What a case may cost is bounded, but a server that spins costs all the time there is.
     let pid = server.pid().to_string();
-    if mode.name != "xdp" {
+    if !mode.is_bypass() {
         suite.extend(["--pid", &pid]);
     }
     let output = lab.command(End::Client, &conformance, &suite).output().expect("ip is there");
