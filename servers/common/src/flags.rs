@@ -26,26 +26,6 @@ impl Service {
     }
 }
 
-/// How an idle thread waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Wait {
-    /// Sleep in the kernel until something happens: the core is free, waking costs time.
-    Block,
-    /// Never sleep: the core is burnt, nothing has to be woken.
-    Spin,
-}
-
-impl Wait {
-    /// The flag's spelling.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Block => "block",
-            Self::Spin => "spin",
-        }
-    }
-}
-
 /// Flags of every server.
 #[derive(Args, Clone, Debug)]
 pub struct Flags {
@@ -85,14 +65,6 @@ pub struct Flags {
     /// The bounds on one connection.
     #[command(flatten)]
     pub limits: LimitFlags,
-}
-
-/// The flag of servers that can choose how to wait.
-#[derive(Args, Clone, Copy, Debug)]
-pub struct WaitFlags {
-    /// How an idle thread waits
-    #[arg(long, value_enum, default_value_t = Wait::Block)]
-    pub wait: Wait,
 }
 
 /// Flags for [`Limits`], named and defaulted alike on every server.
@@ -241,6 +213,7 @@ impl LimitFlags {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Wait, WaitFlags};
     use clap::Parser;
 
     #[derive(Debug, Parser)]
@@ -305,7 +278,7 @@ mod tests {
         check("--frobnicate", "unexpected argument");
         check("--listen 8080", "invalid socket address");
         check("--service ftp", "[possible values: http, echo]");
-        check("--wait doze", "[possible values: block, spin]");
+        check("--wait doze", "not one of block, spin");
         check("--cpus 2-1", "backwards");
         check("--max-connections 0", "1..=16777216");
         check("--backlog 65536", "1..=65535");

@@ -21,11 +21,13 @@ mod endpoints;
 mod events;
 mod flags;
 mod listeners;
+mod napi;
 mod protocol;
 mod send_watch;
 mod shutdown;
 #[expect(unsafe_code, reason = "the system calls of this crate, each wrapped once")]
 pub mod sys;
+mod wait;
 mod wheel;
 mod workers;
 
@@ -36,10 +38,12 @@ pub use cpus::CpuList;
 pub use datagrams::{DatagramEcho, count_answer};
 pub use endpoints::{DATAGRAM_BYTES, Endpoint, endpoints};
 pub use events::{Details, exit_line, ready_line, report_line};
-pub use flags::{Flags, LimitFlags, Service, Wait, WaitFlags};
+pub use flags::{Flags, LimitFlags, Service};
 pub use listeners::listeners;
+pub use napi::{Interface, Napi, Suspension, pollable, polled_details};
 pub use protocol::{Echo, Protocol};
 pub use send_watch::SendWatch;
 pub use shutdown::{Shutdown, Signal, Signals};
+pub use wait::{Wait, WaitFlags};
 pub use wheel::TimerWheel;
 pub use workers::{Worker, Workers, thread_count, thread_details};

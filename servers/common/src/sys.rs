@@ -1,9 +1,10 @@
 //! System calls that every server needs, each wrapped once.
 
 use crate::Signal;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// Turns the return value of a system call into a result.
@@ -153,6 +154,18 @@ pub fn set_option(fd: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::
     .map(drop)
 }
 
+/// Reads an integer socket option.
+///
+/// # Errors
+/// Whatever `getsockopt` returns.
+pub fn option(fd: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<i32> {
+    let (mut value, mut len) = (0_i32, INT_LEN);
+    let (fd, to) = (fd.as_raw_fd(), (&raw mut value).cast());
+    // SAFETY: `value` is writable for the length that is passed, and both outlive the call.
+    check(unsafe { libc::getsockopt(fd, level, name, to, &raw mut len) })?;
+    Ok(value)
+}
+
 /// Length of what the kernel tells of a TCP connection, in bytes.
 #[expect(clippy::cast_possible_truncation, reason = "asserted below")]
 const TCP_INFO_LEN: libc::socklen_t = size_of::<libc::tcp_info>() as libc::socklen_t;
@@ -257,6 +270,98 @@ fn bind(socket: BorrowedFd<'_>, address: SocketAddr) -> io::Result<()> {
         }
     }
     .map(drop)
+}
+
+/// The addresses of this network namespace, each with the name of its interface.
+///
+/// # Errors
+/// Whatever `getifaddrs` returns.
+pub fn interface_addresses() -> io::Result<Vec<(String, IpAddr)>> {
+    let mut list = std::ptr::null_mut();
+    // SAFETY: `list` is writable; on success it is ours to free.
+    check(unsafe { libc::getifaddrs(&raw mut list) })?;
+    let mut found = Vec::new();
+    let mut next = list;
+    while !next.is_null() {
+        // SAFETY: the list is as getifaddrs made it, and is freed only below.
+        let entry = unsafe { next.read() };
+        next = entry.ifa_next;
+        // SAFETY: the name is a string of the list's own memory.
+        let name = unsafe { CStr::from_ptr(entry.ifa_name) }.to_string_lossy().into_owned();
+        found.extend(ip_of(entry.ifa_addr).map(|address| (name, address)));
+    }
+    // SAFETY: getifaddrs allocated it, and nothing of it is used any more.
+    unsafe { libc::freeifaddrs(list) };
+    Ok(found)
+}
+
+/// The IP address at `address`, which is null or one of getifaddrs' list.
+fn ip_of(address: *const libc::sockaddr) -> Option<IpAddr> {
+    // SAFETY: the one caller passes null, or an address as long as its family says.
+    let family = unsafe { address.as_ref() }?.sa_family;
+    match i32::from(family) {
+        libc::AF_INET => {
+            // SAFETY: an address of that family is a sockaddr_in.
+            let v4 = unsafe { address.cast::<libc::sockaddr_in>().read_unaligned() };
+            Some(Ipv4Addr::from(v4.sin_addr.s_addr.to_ne_bytes()).into())
+        }
+        libc::AF_INET6 => {
+            // SAFETY: an address of that family is a sockaddr_in6.
+            let v6 = unsafe { address.cast::<libc::sockaddr_in6>().read_unaligned() };
+            Some(Ipv6Addr::from(v6.sin6_addr.s6_addr).into())
+        }
+        _ => None,
+    }
+}
+
+/// The kernel's number of an interface.
+///
+/// # Errors
+/// ENODEV where there is none of that name.
+pub fn interface_index(name: &str) -> io::Result<u32> {
+    let name = CString::new(name)?;
+    // SAFETY: `name` is a string that outlives the call.
+    match unsafe { libc::if_nametoindex(name.as_ptr()) } {
+        0 => Err(io::Error::last_os_error()),
+        index => Ok(index),
+    }
+}
+
+/// `struct ethtool_drvinfo` of `linux/ethtool.h`.
+#[repr(C)]
+struct DriverInfo {
+    cmd: u32,
+    driver_to_firmware: [u8; 96],
+    bus_info: [u8; 32],
+    rest: [u8; 64],
+}
+const _: () = assert!(size_of::<DriverInfo>() == 196);
+/// `ETHTOOL_GDRVINFO`.
+const DRIVER_INFO: u32 = 3;
+
+/// Where on a bus the device of an interface is; empty for one that is none.
+///
+/// # Errors
+/// ENODEV where there is no such interface, EOPNOTSUPP where it has no driver to ask.
+pub fn bus_of(interface: &str) -> io::Result<String> {
+    let mut info = DriverInfo {
+        cmd: DRIVER_INFO,
+        driver_to_firmware: [0; 96],
+        bus_info: [0; 32],
+        rest: [0; 64],
+    };
+    // SAFETY: an all-zero ifreq is valid.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    let room = request.ifr_name.len() - 1;
+    for (to, from) in request.ifr_name[..room].iter_mut().zip(interface.bytes()) {
+        *to = from.cast_signed();
+    }
+    request.ifr_ifru.ifru_data = (&raw mut info).cast();
+    let any = socket(SocketAddr::from(([0, 0, 0, 0], 0)), libc::SOCK_DGRAM)?;
+    // SAFETY: the request names an interface and a struct as long as its command says.
+    check(unsafe { libc::ioctl(any.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) })?;
+    let len = info.bus_info.iter().position(|byte| *byte == 0).unwrap_or(info.bus_info.len());
+    Ok(String::from_utf8_lossy(&info.bus_info[..len]).into_owned())
 }
 
 /// Gives up everything that a process may regain or pass on: every capability of this thread and

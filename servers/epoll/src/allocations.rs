@@ -103,7 +103,7 @@ fn nothing_is_allocated_per_request() {
     };
     let counters = Arc::new(Counters::default());
     let endpoint = Endpoint { listener: sockets.remove(0), datagrams: None };
-    let (stop, own) = (shutdown.clone(), counters.clone());
+    let (stop, own) = (shutdown.clone(), (counters.clone(), Arc::default()));
     let serving = std::thread::spawn(move || {
         WATCHED.set(true);
         Worker::new(setup, endpoint, &stop, own)?.run(&stop)

@@ -20,18 +20,23 @@
 mod allocations;
 mod buffers;
 mod connection;
+mod counters;
 mod slab;
 #[expect(unsafe_code, reason = "the system calls of this server, each wrapped once")]
 mod sys;
+mod waiting;
 mod worker;
 
 use clap::Parser;
+use counters::EpollCounters;
 use server_common::{
-    Admission, Details, Flags, Service, Signals, WaitFlags, Workers, endpoints, ready_line,
-    thread_count, thread_details,
+    Admission, Flags, Service, Signals, WaitFlags, Workers, endpoints, ready_line, thread_count,
+    thread_details,
 };
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
+use waiting::Waiting;
 use worker::{Setup, Worker};
 
 /// The mode's name, in flags, lines and reports.
@@ -68,17 +73,21 @@ fn serve(Command { flags, wait }: &Command) -> Result<(), String> {
         admission: Admission::within_open_files(flags.max_connections, threads)?,
         drain_timeout: Duration::from_secs(flags.drain_timeout),
     };
+    let waiting = Waiting::prepare(wait.wait, flags.listen)?;
     let mut details = thread_details(cpus);
-    details.insert("wait".to_owned(), wait.wait.name().into());
+    details.extend(waiting.details());
     details.insert("service".to_owned(), flags.service.name().into());
     details.insert("max_connections".to_owned(), setup.admission.most().into());
     details.insert("udp".to_owned(), (flags.service == Service::Echo).into());
     let (address, endpoints) = endpoints(flags)?;
     let workers = Workers::start(cpus, endpoints, move |endpoint, own| {
-        let mut worker = Worker::new(setup.clone(), endpoint, &own.shutdown, own.counters.clone())?;
-        own.ready(Details::new());
+        let counters = Arc::new(EpollCounters::default());
+        let shared = (own.counters.clone(), counters.clone());
+        let mut worker = Worker::new(setup.clone(), endpoint, &own.shutdown, shared)?;
+        own.ready_counting(worker.details().clone(), counters);
         worker.run(&own.shutdown)
     })?;
+    details.extend(workers.details().clone());
     ready_line(MODE, address, details).map_err(|error| format!("standard output: {error}"))?;
     workers.serve(MODE, &signals)
 }

@@ -1,8 +1,9 @@
 //! The system calls of this server, each wrapped once. All sockets here are non-blocking.
 
-use server_common::sys::{check, set_option};
+use server_common::sys::{check, option, set_option};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
 
 /// What happened on one descriptor.
 #[derive(Clone, Copy)]
@@ -37,6 +38,9 @@ pub(crate) const ERR: u32 = libc::EPOLLERR.cast_unsigned();
 /// the kernel takes all that is sent: TCP reports space only after it had to refuse some.
 pub(crate) const CONNECTION: u32 =
     IN | RDHUP | libc::EPOLLOUT.cast_unsigned() | libc::EPOLLET.cast_unsigned();
+
+/// Packets of one poll: the most that needs no privilege (NAPI_POLL_WEIGHT).
+pub(crate) const BUSY_POLL_BUDGET: u16 = 64;
 
 /// An epoll instance.
 pub(crate) struct Epoll(OwnedFd);
@@ -73,6 +77,24 @@ impl Epoll {
         check(returned).map(drop)
     }
 
+    /// Has every wait poll the network device that the last event came by, for up to `time`
+    /// before it sleeps (`napi.rst`, "epoll-based busy polling").
+    ///
+    /// # Errors
+    /// ENOTTY from a kernel before 6.9.
+    pub(crate) fn set_busy_poll(&self, time: Duration) -> io::Result<()> {
+        let params = libc::epoll_params {
+            busy_poll_usecs: u32::try_from(time.as_micros()).unwrap_or(u32::MAX),
+            busy_poll_budget: BUSY_POLL_BUDGET,
+            prefer_busy_poll: 1,
+            __pad: 0,
+        };
+        // SAFETY: `params` is readable and as long as the request's number says.
+        let returned =
+            unsafe { libc::ioctl(self.0.as_raw_fd(), libc::EPIOCSPARAMS, &raw const params) };
+        check(returned).map(drop)
+    }
+
     /// Waits up to `timeout_ms` (-1: without end) and fills the front of `events`; says how many.
     pub(crate) fn wait(&self, events: &mut [Event], timeout_ms: i32) -> io::Result<usize> {
         let room = i32::try_from(events.len()).unwrap_or(i32::MAX);
@@ -93,6 +115,20 @@ impl Epoll {
 /// down, which saves a call for each of them.
 pub(crate) fn set_no_delay(listener: BorrowedFd<'_>) -> io::Result<()> {
     set_option(listener, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)
+}
+
+/// Has calls on connections accepted from `listener` poll the network device for up to `time`.
+///
+/// # Errors
+/// EPERM without CAP_NET_ADMIN.
+pub(crate) fn set_socket_busy_poll(listener: BorrowedFd<'_>, time: Duration) -> io::Result<()> {
+    let micros = i32::try_from(time.as_micros()).unwrap_or(i32::MAX);
+    set_option(listener, libc::SOL_SOCKET, libc::SO_BUSY_POLL, micros)
+}
+
+/// The NAPI that `socket` last received from; 0 where there was none.
+pub(crate) fn napi_id(socket: BorrowedFd<'_>) -> io::Result<i32> {
+    option(socket, libc::SOL_SOCKET, libc::SO_INCOMING_NAPI_ID)
 }
 
 /// Takes the next waiting connection.

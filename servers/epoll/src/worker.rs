@@ -2,11 +2,13 @@
 
 use crate::buffers::Buffers;
 use crate::connection::{Connection, Ended, Turn};
+use crate::counters::EpollCounters;
 use crate::slab::{Key, Slab};
 use crate::sys::{self, Epoll, Event, IN};
+use crate::waiting;
 use server_common::{
-    Admission, Clock, Counters, DatagramEcho, Endpoint, Protocol, Service, Shutdown, TimerWheel,
-    Wait, is_out_of_descriptors,
+    Admission, Clock, Counters, DatagramEcho, Details, Endpoint, Protocol, Service, Shutdown,
+    TimerWheel, Wait, is_out_of_descriptors,
 };
 use server_http::Limits;
 use std::collections::VecDeque;
@@ -57,6 +59,8 @@ pub(crate) struct Worker {
     fired: Vec<Key>,
     clock: Clock,
     buffers: Buffers,
+    counters: Arc<EpollCounters>,
+    details: Details,
     /// The time at which what is still open is cut off; set while draining.
     drain_until_ns: Option<u64>,
 }
@@ -67,15 +71,17 @@ impl Worker {
         setup: Setup,
         endpoint: Endpoint,
         shutdown: &Shutdown,
-        counters: Arc<Counters>,
+        (common, counters): (Arc<Counters>, Arc<EpollCounters>),
     ) -> io::Result<Self> {
         let epoll = Epoll::new()?;
+        waiting::set_busy_poll(&epoll, setup.wait)?;
         let Endpoint { listener, datagrams } = endpoint;
         let datagrams = datagrams.map(DatagramEcho::new);
         if let Some(echo) = &datagrams {
             epoll.add(echo.socket().as_fd(), DATAGRAMS, IN)?;
         }
         sys::set_no_delay(listener.as_fd())?;
+        let details = waiting::set_socket_busy_poll(listener.as_fd(), setup.wait)?;
         epoll.add(listener.as_fd(), LISTENER, IN)?;
         epoll.add(shutdown.event(), SHUTDOWN, IN)?;
         let clock = Clock::new();
@@ -89,16 +95,24 @@ impl Worker {
             wheel: TimerWheel::new(clock.now().monotonic_ns),
             fired: Vec::new(),
             clock,
-            buffers: Buffers::new(counters, setup.limits),
+            buffers: Buffers::new(common, setup.limits),
+            counters,
+            details,
             setup,
             drain_until_ns: None,
         })
+    }
+
+    /// What the ready line says of this thread.
+    pub(crate) fn details(&self) -> &Details {
+        &self.details
     }
 
     /// Serves until the shutdown is requested and every connection is closed.
     pub(crate) fn run(&mut self, shutdown: &Shutdown) -> io::Result<()> {
         let mut events = [Event::NONE; EVENTS_PER_WAIT];
         while self.listener.is_some() || !self.connections.is_empty() {
+            self.counters.epoll_waits.add(1);
             let count = self.epoll.wait(&mut events, self.timeout_ms())?;
             self.clock.tick();
             for event in &events[..count] {
@@ -240,6 +254,9 @@ impl Worker {
         if !self.setup.admission.admit() {
             self.buffers.counters.connections_refused.add(1);
             return Ok(());
+        }
+        if waiting::is_missed(socket.as_fd(), self.setup.wait)? {
+            self.counters.connections_not_polled.add(1);
         }
         let now = *self.clock.now();
         let protocol = Protocol::new(self.setup.service, self.setup.limits, now.monotonic_ns);

@@ -33,9 +33,10 @@ mod worker;
 use clap::Parser;
 use ring::{Asked, Receive, Taskrun};
 use server_common::{
-    Admission, Flags, Service, Signals, WaitFlags, Workers, endpoints, ready_line, thread_count,
-    thread_details,
+    Admission, Details, Flags, Service, Signals, Wait, WaitFlags, Workers, endpoints, pollable,
+    polled_details, ready_line, thread_count, thread_details,
 };
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,9 +77,12 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     let signals =
         Signals::block().map_err(|error| format!("signals cannot be blocked: {error}"))?;
     let admission = Admission::within_open_files(common.max_connections, thread_count(cpus))?;
+    let wait = arguments.wait.wait;
+    let polled = polled(wait, common.listen)?;
+    let napi = if let Wait::BusyPoll(time) = wait { Some(time) } else { None };
     let config = Config {
-        asked: Asked { taskrun: arguments.taskrun, receive: arguments.receive },
-        wait: arguments.wait.wait,
+        asked: Asked { taskrun: arguments.taskrun, receive: arguments.receive, napi },
+        wait,
         service: common.service,
         limits: common.limits.limits()?,
         admission: admission.clone(),
@@ -98,11 +102,31 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     })?;
     let mut details = workers.details().clone();
     details.extend(thread_details(cpus));
-    details.insert("wait".to_owned(), arguments.wait.wait.name().into());
+    details.extend(polled);
+    details.insert("wait".to_owned(), wait.to_string().into());
     details.insert("service".to_owned(), common.service.name().into());
     details.insert("udp".to_owned(), (common.service == Service::Echo).into());
     details.insert("max_connections".to_owned(), admission.most().into());
     ready_line(MODE, listen, details)
         .map_err(|error| format!("the ready line could not be printed: {error}"))?;
     workers.serve(MODE, &signals)
+}
+
+/// Sees whether `wait` can be had on the address that the server will listen on, and says what the
+/// ready line says of it.
+fn polled(wait: Wait, listen: SocketAddr) -> Result<Details, String> {
+    let told = |sentence| format!("--wait {wait} cannot be had: {sentence}");
+    match wait {
+        Wait::Block | Wait::Spin => Ok(Details::new()),
+        Wait::BusyPoll(time) => {
+            let mut details = polled_details(&pollable(listen).map_err(told)?);
+            let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+            details.insert("busy_poll_us".to_owned(), micros.into());
+            Ok(details)
+        }
+        Wait::Suspend(_) => Err(told(
+            "interrupts are suspended by epoll only: use server-epoll, or --wait busy-poll"
+                .to_owned(),
+        )),
+    }
 }

@@ -119,13 +119,13 @@ impl UringWorker {
     pub(crate) fn run(mut self) -> io::Result<()> {
         while !self.is_done() {
             match self.config.wait {
-                Wait::Block => {
-                    let timeout = self.timeout();
-                    self.io.ring.submit_and_wait(timeout)?;
-                }
                 Wait::Spin => {
                     self.io.ring.poll()?;
                     std::hint::spin_loop();
+                }
+                Wait::Block | Wait::BusyPoll(_) | Wait::Suspend(_) => {
+                    let timeout = self.timeout();
+                    self.io.ring.submit_and_wait(timeout)?;
                 }
             }
             self.io.clock.tick();
@@ -391,7 +391,7 @@ mod tests {
 
     fn worker() -> UringWorker {
         let config = Config {
-            asked: Asked { taskrun: Taskrun::Defer, receive: Receive::Multishot },
+            asked: Asked { taskrun: Taskrun::Defer, receive: Receive::Multishot, napi: None },
             wait: Wait::Block,
             service: Service::Http,
             limits: &Limits::DEFAULT,

@@ -1,6 +1,6 @@
 //! Several threads, and how they wait.
 
-use crate::{Client, Server};
+use crate::{Client, Server, refused};
 
 /// One port and one bound for all threads; each connection is served by the thread that the
 /// kernel chose, and the counters are summed.
@@ -43,4 +43,16 @@ pub fn a_spinning_server_answers(binary: &str) {
     let counters = server.stop();
     assert_eq!(counters["closed_idle_timeout"], 1);
     assert_eq!(counters["responses"], 100);
+}
+
+/// For servers with `--wait busy-poll`: what cannot be had is refused with cause and cure, not
+/// replaced by something lesser. The loopback interface cannot be polled by any kernel.
+pub fn waiting_that_cannot_be_had_is_refused(binary: &str) {
+    for wait in ["busy-poll", "busy-poll:50", "suspend"] {
+        let message = refused(binary, &["--wait", wait]);
+        assert!(message.contains(&format!("--wait {wait}")), "{message}");
+        assert!(message.contains("cannot be had"), "{message}");
+        assert!(message.contains("use "), "names a cure: {message}");
+    }
+    assert!(refused(binary, &["--wait", "doze"]).contains("not one of block, spin"));
 }

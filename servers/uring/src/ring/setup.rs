@@ -7,6 +7,7 @@ use server_common::Details;
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 /// Entries of the submission queue; a full one is submitted early.
 const SQ_ENTRIES: u32 = 1024;
@@ -38,6 +39,8 @@ pub(crate) enum Receive {
 pub(crate) struct Asked {
     pub(crate) taskrun: Taskrun,
     pub(crate) receive: Receive,
+    /// How long a waiting thread polls the network device before it sleeps.
+    pub(crate) napi: Option<Duration>,
 }
 
 /// What the kernel gave.
@@ -116,6 +119,9 @@ pub(super) fn open(asked: Asked) -> io::Result<(&'static mut IoUring, Buffers, O
         Receive::Multishot if !has_multishot(&mut ring, &mut buffers)? => Receive::Single,
         asked => asked,
     };
+    if let Some(time) = asked.napi {
+        register_napi(&ring, time).map_err(explain_napi)?;
+    }
     let ring = Box::leak(Box::new(ring));
     Ok((ring, buffers, Obtained { step, receive, registered_ring: false }))
 }
@@ -190,6 +196,21 @@ fn explain_setup(error: io::Error) -> io::Error {
         _ => "see io_uring_setup(2)".to_owned(),
     };
     io::Error::new(error.kind(), format!("io_uring cannot be set up ({error}): {advice}"))
+}
+
+/// Has waiting calls poll the devices by which connections come, for up to `time` each.
+fn register_napi(ring: &IoUring, time: Duration) -> io::Result<()> {
+    let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+    let mut napi = types::Napi::new().set_busy_poll_timeout(micros).set_prefer_busy_poll(true);
+    ring.submitter().register_napi(&mut napi)
+}
+
+fn explain_napi(error: io::Error) -> io::Error {
+    let sentence = format!(
+        "--wait busy-poll cannot be had ({error}): io_uring polls devices from Linux 6.9 on \
+         (uname -r shows this one); use --wait spin"
+    );
+    io::Error::new(error.kind(), sentence)
 }
 
 fn explain_buffers(error: io::Error) -> io::Error {

@@ -8,7 +8,8 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
 fn ring(taskrun: Taskrun, receive: Receive) -> Ring {
-    Ring::open(Asked { taskrun, receive }, Arc::default()).expect("this kernel has io_uring")
+    Ring::open(Asked { taskrun, receive, napi: None }, Arc::default())
+        .expect("this kernel has io_uring")
 }
 
 fn best() -> Ring {
