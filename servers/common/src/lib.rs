@@ -25,6 +25,7 @@ mod napi;
 mod protocol;
 mod send_watch;
 mod shutdown;
+mod steer;
 #[expect(unsafe_code, reason = "the system calls of this crate, each wrapped once")]
 pub mod sys;
 mod wait;
@@ -44,6 +45,7 @@ pub use napi::{Interface, Napi, Suspension, pollable, polled_details};
 pub use protocol::{Echo, Protocol};
 pub use send_watch::SendWatch;
 pub use shutdown::{Shutdown, Signal, Signals};
+pub use steer::{Steer, SteerFlags};
 pub use wait::{Wait, WaitFlags};
 pub use wheel::TimerWheel;
 pub use workers::{Worker, Workers, thread_count, thread_details};

@@ -154,6 +154,25 @@ pub fn set_option(fd: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::
     .map(drop)
 }
 
+/// Has the kernel choose among the sockets that share `fd`'s port by classic BPF: the program's
+/// value is the number of the socket, in the order in which they were opened.
+///
+/// # Errors
+/// EINVAL where the program is none, EPERM where `net.core.bpf_jit_harden` and the like forbid it.
+pub(crate) fn choose_by_program(
+    fd: BorrowedFd<'_>,
+    program: &mut [libc::sock_filter],
+) -> io::Result<()> {
+    let len = u16::try_from(program.len()).map_err(io::Error::other)?;
+    let program = libc::sock_fprog { len, filter: program.as_mut_ptr() };
+    let length = libc::socklen_t::try_from(size_of_val(&program)).expect("16 bytes");
+    let (level, name) = (libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_CBPF);
+    let pointer = (&raw const program).cast();
+    // SAFETY: `program` and the instructions it points to are readable during the call; the kernel
+    // copies them.
+    check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, pointer, length) }).map(drop)
+}
+
 /// Reads an integer socket option.
 ///
 /// # Errors

@@ -30,8 +30,8 @@ mod worker;
 use clap::Parser;
 use counters::EpollCounters;
 use server_common::{
-    Admission, Flags, Service, Signals, WaitFlags, Workers, endpoints, ready_line, thread_count,
-    thread_details,
+    Admission, Flags, Service, Signals, SteerFlags, WaitFlags, Workers, endpoints, ready_line,
+    thread_count, thread_details,
 };
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -50,6 +50,8 @@ struct Command {
     flags: Flags,
     #[command(flatten)]
     wait: WaitFlags,
+    #[command(flatten)]
+    steer: SteerFlags,
 }
 
 fn main() -> ExitCode {
@@ -62,7 +64,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(Command { flags, wait }: &Command) -> Result<(), String> {
+fn serve(Command { flags, wait, steer }: &Command) -> Result<(), String> {
     let signals = Signals::block().map_err(|error| format!("signals: {error}"))?;
     let cpus = flags.cpus.as_ref();
     let threads = thread_count(cpus);
@@ -76,10 +78,12 @@ fn serve(Command { flags, wait }: &Command) -> Result<(), String> {
     let waiting = Waiting::prepare(wait.wait, flags.listen)?;
     let mut details = thread_details(cpus);
     details.extend(waiting.details());
+    details.insert("steer".to_owned(), steer.steer.name().into());
     details.insert("service".to_owned(), flags.service.name().into());
     details.insert("max_connections".to_owned(), setup.admission.most().into());
     details.insert("udp".to_owned(), (flags.service == Service::Echo).into());
     let (address, endpoints) = endpoints(flags)?;
+    steer.steer.apply(&endpoints, cpus)?;
     let workers = Workers::start(cpus, endpoints, move |endpoint, own| {
         let counters = Arc::new(EpollCounters::default());
         let shared = (own.counters.clone(), counters.clone());

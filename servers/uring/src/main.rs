@@ -33,8 +33,8 @@ mod worker;
 use clap::Parser;
 use ring::{Asked, Receive, Taskrun};
 use server_common::{
-    Admission, Details, Flags, Service, Signals, Wait, WaitFlags, Workers, endpoints, pollable,
-    polled_details, ready_line, thread_count, thread_details,
+    Admission, Details, Flags, Service, Signals, SteerFlags, Wait, WaitFlags, Workers, endpoints,
+    pollable, polled_details, ready_line, thread_count, thread_details,
 };
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -53,6 +53,8 @@ struct Arguments {
     common: Flags,
     #[command(flatten)]
     wait: WaitFlags,
+    #[command(flatten)]
+    steer: SteerFlags,
     /// When the kernel completes operations; where it cannot do so, the next of the list
     #[arg(long, value_enum, default_value_t = Taskrun::Defer)]
     taskrun: Taskrun,
@@ -89,6 +91,8 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
         drain_timeout: Duration::from_secs(common.drain_timeout),
     };
     let (listen, endpoints) = endpoints(common)?;
+    let steer = arguments.steer.steer;
+    steer.apply(&endpoints, cpus)?;
     let workers = Workers::start(cpus, endpoints, move |endpoint, thread| {
         let ring_counters = Arc::default();
         let shared = Shared {
@@ -104,6 +108,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     details.extend(thread_details(cpus));
     details.extend(polled);
     details.insert("wait".to_owned(), wait.to_string().into());
+    details.insert("steer".to_owned(), steer.name().into());
     details.insert("service".to_owned(), common.service.name().into());
     details.insert("udp".to_owned(), (common.service == Service::Echo).into());
     details.insert("max_connections".to_owned(), admission.most().into());
