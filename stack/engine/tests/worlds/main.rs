@@ -49,7 +49,8 @@ fn check(kind: &str, seeds: u64, make: Make) {
     eprintln!(
         "{kind}: {count} worlds, {streams} streams, {segments} segments, {given_up} given up"
     );
-    assert!(given_up * 50 <= streams, "more than smoltcp's standstills");
+    // Of few worlds, one with a standstill may be all.
+    assert!(count < 100 || given_up * 50 <= streams, "more than smoltcp's standstills");
 }
 
 /// Says how a failure can be repeated, and repeats it with a capture.

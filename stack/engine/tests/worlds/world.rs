@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::rc::Rc;
 use std::time::Duration;
-use tcp::{Algorithm, Instant};
+use tcp::{Algorithm, Instant, KeepAlive};
 
 /// Steps of a world, at most: more than any of them needs by far.
 const STEPS_MAX: usize = 200_000;
@@ -19,6 +19,13 @@ const POLLS_MAX: usize = 2000;
 const ATTEMPTS_MAX: u32 = 200;
 /// Patience, since the network is what is tested.
 const FOR_EVER: Duration = Duration::from_secs(1_000_000);
+
+/// When a silent peer is asked whether it is still there: once it would have been given up.
+const KEEP_ALIVE: KeepAlive = KeepAlive {
+    idle: Duration::from_secs(5 * 3600),
+    interval: Duration::from_secs(75),
+    probes: u8::MAX,
+};
 
 const SERVER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 18, 0, 2), 8080);
 
@@ -31,7 +38,8 @@ pub trait Stack: Tcp + Sized {
     /// How long it may take for the next bit of a stream to be acknowledged.
     const PATIENCE: Duration;
 
-    fn make(random: &mut Pcg32, config: &Config, mtu: u16) -> Self;
+    /// `peers_give_up`: whether the other hosts may be gone without a word.
+    fn make(random: &mut Pcg32, config: &Config, mtu: u16, peers_give_up: bool) -> Self;
 }
 
 impl Stack for Native {
@@ -39,7 +47,7 @@ impl Stack for Native {
     const LEN_MAX: u32 = 100_000;
     const PATIENCE: Duration = FOR_EVER;
 
-    fn make(random: &mut Pcg32, config: &Config, mtu: u16) -> Self {
+    fn make(random: &mut Pcg32, config: &Config, mtu: u16, peers_give_up: bool) -> Self {
         let capacity = u32::try_from(config.rx_buffer_bytes).expect("small");
         let tcp_config = tcp::Config {
             window_scaling: random.below(10) < 7,
@@ -50,6 +58,8 @@ impl Stack for Native {
             user_timeout: FOR_EVER,
             syn_timeout: FOR_EVER,
             syn_ack_retransmits: u8::MAX,
+            // A reset that is lost leaves us with a connection that nobody else knows of.
+            keep_alive: peers_give_up.then_some(KEEP_ALIVE),
             ..tcp::Config::new(capacity, mtu)
         };
         Self::with_tcp(config, mtu, tcp_config)
@@ -63,7 +73,7 @@ impl Stack for Smoltcp {
     // It can lose its retransmission timer, and never send again what was lost last.
     const PATIENCE: Duration = Duration::from_secs(4 * 3600);
 
-    fn make(_: &mut Pcg32, config: &Config, mtu: u16) -> Self {
+    fn make(_: &mut Pcg32, config: &Config, mtu: u16, _: bool) -> Self {
         let buffers = (config.rx_buffer_bytes, config.tx_buffer_bytes);
         Self::new(*config.listen.ip(), mtu, buffers, &config.key)
     }
@@ -222,6 +232,9 @@ impl World {
     }
 
     fn add_host<T: Stack + 'static>(&mut self, listen: SocketAddrV4, weather: Weather) -> usize {
+        if T::IS_OURS {
+            self.watch.borrow_mut().is_ours(*listen.ip());
+        }
         let random = &mut self.random;
         let number = self.hosts.len();
         let mtu = [576, 1280, 1500][random.below(3) as usize];
@@ -250,7 +263,7 @@ impl World {
             neighbours: 4,
             ..Config::new(listen, random_key(random))
         };
-        let tcp = T::make(random, &config, mtu);
+        let tcp = T::make(random, &config, mtu, self.may_give_up);
         let seed = u64::from(random.next_u32());
         let app =
             StreamApp::new(seed, self.streams, 100 * StreamId::try_from(number).expect("few"));
