@@ -7,17 +7,50 @@
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sum(u64);
 
+/// Adds with the carry brought round to the lowest bit: addition of ones' complement numbers.
+fn add_around(sum: u64, word: u64) -> u64 {
+    let (sum, carry) = sum.overflowing_add(word);
+    // A sum that has overflowed is not the largest number, so this does not.
+    sum + u64::from(carry)
+}
+
 impl Sum {
     /// Adds `bytes`; only the last piece of a packet may have an odd length.
     #[must_use]
     pub(crate) fn add(self, bytes: &[u8]) -> Self {
-        // RFC 1071 §2 (C): words of 32 bits may be summed instead and folded at the end. 64 KiB
-        // of them cannot overflow 64 bits. The compiler turns the loop into vector instructions.
-        let (words, rest) = bytes.as_chunks::<4>();
-        let sum = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum::<u64>();
-        let mut last = [0; 4];
-        last[..rest.len()].copy_from_slice(rest);
-        Self(self.0 + sum + u64::from(u32::from_ne_bytes(last)))
+        // RFC 1071 §2 (C): longer words may be summed instead and folded at the end, because
+        // 2^64 - 1 is a multiple of 2^16 - 1. Four sums at a time do not wait for each other's
+        // carry.
+        let (blocks, rest) = bytes.as_chunks::<32>();
+        let mut sums = [self.0, 0, 0, 0];
+        for block in blocks {
+            for (sum, word) in sums.iter_mut().zip(block.as_chunks::<8>().0) {
+                *sum = add_around(*sum, u64::from_ne_bytes(*word));
+            }
+        }
+        let [a, b, c, d] = sums;
+        Self(add_around(add_around(a, b), add_around(c, d))).add_short(rest)
+    }
+
+    /// The same, word by word: for headers, and what is left of a payload.
+    #[must_use]
+    pub(crate) fn add_short(self, bytes: &[u8]) -> Self {
+        let (words, rest) = bytes.as_chunks::<8>();
+        let word = |word: &[u8; 8]| u64::from_ne_bytes(*word);
+        let mut sum = words.iter().map(word).fold(self.0, add_around);
+        let mut rest = rest;
+        if let Some((word, behind)) = rest.split_first_chunk() {
+            sum = add_around(sum, u32::from_ne_bytes(*word).into());
+            rest = behind;
+        }
+        if let Some((word, behind)) = rest.split_first_chunk() {
+            sum = add_around(sum, u16::from_ne_bytes(*word).into());
+            rest = behind;
+        }
+        if let [byte] = rest {
+            sum = add_around(sum, u16::from_ne_bytes([*byte, 0]).into());
+        }
+        Self(sum)
     }
 
     /// Adds the pseudo-header of RFC 9293 §3.1: addresses as they lie in an IPv4 header (8 bytes),
@@ -25,16 +58,17 @@ impl Sum {
     #[must_use]
     pub(crate) fn add_pseudo_header(self, addresses: &[u8], protocol: u8, len: u16) -> Self {
         let [len_high, len_low] = len.to_be_bytes();
-        self.add(addresses).add(&[0, protocol, len_high, len_low])
+        self.add_short(addresses).add_short(&[0, protocol, len_high, len_low])
     }
 
     /// The folded sum: what a port that completes the checksum wants to find in its place.
     #[must_use]
     pub(crate) fn partial(self) -> [u8; 2] {
-        let mut sum = self.0;
-        while sum > 0xffff {
-            sum = (sum >> 16) + (sum & 0xffff);
-        }
+        let sum = (self.0 >> 32) + (self.0 & 0xffff_ffff);
+        // At most 33 bits, of which four words are summed: 18 bits.
+        let sum = (sum >> 48) + (sum >> 32 & 0xffff) + (sum >> 16 & 0xffff) + (sum & 0xffff);
+        let sum = (sum >> 16) + (sum & 0xffff);
+        let sum = (sum >> 16) + (sum & 0xffff);
         u16::try_from(sum).expect("folded").to_ne_bytes()
     }
 
@@ -70,6 +104,26 @@ mod tests {
             assert_eq!(Sum::default().add(&bytes[..len]).partial(), expect.to_be_bytes());
             let (front, back) = bytes[..len].split_at(len / 4 * 2);
             assert_eq!(Sum::default().add(front).add(back).partial(), expect.to_be_bytes());
+            assert_eq!(Sum::default().add_short(&bytes[..len]).partial(), expect.to_be_bytes());
+        }
+    }
+
+    #[test]
+    fn carries_come_round_from_every_word() {
+        for len in [20, 40, 64, 1480, 65_534] {
+            assert_eq!(Sum::default().add(&vec![0xff; len]).partial(), [0xff, 0xff]);
+            assert_eq!(Sum(u64::MAX).add(&vec![0xff; len]).partial(), [0xff, 0xff]);
+            let mut bytes = vec![0xff; len];
+            bytes[len - 1] = 0xfe;
+            let expect = smoltcp::wire::checksum::data(&bytes).to_be_bytes();
+            assert_eq!(Sum::default().add(&bytes).partial(), expect);
+        }
+        for word in [0, 0xffff, 0x1_0000, 0xffff_ffff, 0x1_0000_0000, u64::MAX - 1, u64::MAX] {
+            let expect = match word % 0xffff {
+                0 if word > 0 => 0xffff,
+                rest => rest,
+            };
+            assert_eq!(u64::from(u16::from_ne_bytes(Sum(word).partial())), expect, "{word:x}");
         }
     }
 }
