@@ -88,17 +88,11 @@ impl Tcb {
         self.snd.una = ack;
         let is_fin_acked = self.snd.fin == Fin::Sent && ack == self.snd.nxt;
         let bytes = newly - u32::from(is_fin_acked);
-        let echo = self.echo(segment);
-        let clock = self.clock.now(now);
-        self.rtt.acked(now, ack, || {
-            // A clock that is ahead of ours was never ours.
-            let elapsed_ms = clock.wrapping_sub(echo?);
-            (elapsed_ms < 1 << 31).then(|| Duration::from_millis(elapsed_ms.max(1).into()))
-        });
+        self.round_trip(now, segment);
         self.path.acked(bytes, self.snd.mss);
         let was_quiet = self.recovery.is_quiet();
         if !was_quiet || !segment.options.sack.is_empty() {
-            self.undo_if_spurious(echo);
+            self.undo_if_spurious(self.echo(segment));
             self.recovery.board.advance(ack);
             self.take_sack(segment);
         }
@@ -118,6 +112,16 @@ impl Tcb {
         }
         self.restart_rtx(now);
         bytes
+    }
+
+    /// SEG.ACK, which is SND.UNA now, ends a round trip.
+    pub(crate) fn round_trip(&mut self, now: Instant, segment: &Segment<'_>) {
+        let (echo, clock) = (self.echo(segment), self.clock);
+        self.rtt.acked(now, segment.ack, || {
+            // A clock that is ahead of ours was never ours.
+            let elapsed_ms = clock.now(now).wrapping_sub(echo?);
+            (elapsed_ms < 1 << 31).then(|| Duration::from_millis(elapsed_ms.max(1).into()))
+        });
     }
 
     /// What was sent beyond a closed window has been taken after all.
@@ -173,7 +177,13 @@ impl Tcb {
     /// SND.UNA is newer as well, because the peer never sent that number before: the old window,
     /// counted from the new SND.UNA, would reach beyond all that it ever announced. A
     /// retransmission of the peer's is such a segment: old by its number, new by all else.
-    fn update_window(&mut self, now: Instant, segment: &Segment<'_>, wnd: u32, advances: bool) {
+    pub(crate) fn update_window(
+        &mut self,
+        now: Instant,
+        segment: &Segment<'_>,
+        wnd: u32,
+        advances: bool,
+    ) {
         let snd = &mut self.snd;
         let is_newer =
             snd.wl1.lt(segment.seq) || (snd.wl1 == segment.seq && snd.wl2.le(segment.ack));

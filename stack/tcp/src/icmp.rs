@@ -50,7 +50,7 @@ pub enum IcmpVerdict {
 }
 
 /// What is known of the path.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Path {
     /// The largest packet that is known to have arrived, in bytes.
     max_acked: u16,

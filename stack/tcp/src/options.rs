@@ -31,6 +31,20 @@ pub struct Timestamps {
     pub ecr: u32,
 }
 
+impl Timestamps {
+    /// Length of the option with its padding, in bytes.
+    pub const PADDED_LEN: usize = TIMESTAMPS_LEN as usize;
+
+    /// The option behind two NOPs (RFC 7323 appendix A).
+    #[must_use]
+    pub fn to_padded(self) -> [u8; Self::PADDED_LEN] {
+        let [p0, p1, p2, p3] = PADDED_TIMESTAMPS;
+        let [v0, v1, v2, v3] = self.val.to_be_bytes();
+        let [e0, e1, e2, e3] = self.ecr.to_be_bytes();
+        [p0, p1, p2, p3, v0, v1, v2, v3, e0, e1, e2, e3]
+    }
+}
+
 /// The options of a received segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options<'a> {
@@ -55,11 +69,10 @@ impl<'a> Options<'a> {
     /// consumes at least one byte, of at most 40.
     #[must_use]
     pub fn parse(mut bytes: &'a [u8]) -> Self {
-        let mut options = Self::default();
-        if bytes.len() == usize::from(TIMESTAMPS_LEN) && bytes[..4] == PADDED_TIMESTAMPS {
-            options.timestamps = timestamps(&bytes[4..]);
-            return options;
+        if let Some(plain) = Self::parse_plain(bytes) {
+            return plain;
         }
+        let mut options = Self::default();
         while let Some((&kind, rest)) = bytes.split_first() {
             if kind == kind::NOP {
                 bytes = rest;
@@ -76,6 +89,20 @@ impl<'a> Options<'a> {
             bytes = &bytes[len..];
         }
         options
+    }
+
+    /// Reads what most headers have: no options, or timestamps padded as RFC 7323 appendix A
+    /// recommends; `None` for all else.
+    #[must_use]
+    pub fn parse_plain(bytes: &[u8]) -> Option<Self> {
+        if bytes.is_empty() {
+            return Some(Self::default());
+        }
+        let (padding, body) = bytes.split_first_chunk()?;
+        if *padding != PADDED_TIMESTAMPS || body.len() != 8 {
+            return None;
+        }
+        Some(Self { timestamps: timestamps(body), ..Self::default() })
     }
 
     /// Takes one option; a known kind with a length that is not its own is ignored.

@@ -19,7 +19,7 @@ pub(crate) enum Phase {
 }
 
 /// State of recovery.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Recovery {
     pub(crate) phase: Phase,
     /// Duplicate acknowledgements since SND.UNA moved.

@@ -12,7 +12,7 @@ const GRANULARITY_US: u32 = 1000;
 const ECHO_GROWTH_MAX: u32 = 8;
 
 /// Round trips, in microseconds: four bytes are enough for 71 minutes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rtt {
     /// SRTT; zero before the first measurement.
     srtt_us: u32,

@@ -14,7 +14,7 @@ pub const SACKED_MAX: usize = 8;
 
 /// Received data behind holes, as blocks that neither overlap nor touch, the one that grew last
 /// first: the order in which RFC 2018 §4 wants them reported.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Held {
     blocks: [Block; HELD_MAX],
     count: u8,
@@ -115,7 +115,7 @@ fn short(count: u32) -> u16 {
 
 /// What the peer has received behind holes, in ascending order, all of it between SND.UNA and
 /// SND.NXT.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Scoreboard {
     blocks: [Block; SACKED_MAX],
     count: u8,

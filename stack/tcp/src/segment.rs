@@ -35,6 +35,18 @@ impl Flags {
         Self(bits & 0x3f)
     }
 
+    /// As in byte 13 of a header.
+    #[must_use]
+    pub const fn to_bits(self) -> u8 {
+        self.0
+    }
+
+    /// With the bits of `other`.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Whether all bits of `other` are set.
     #[must_use]
     pub const fn contains(self, other: Self) -> bool {
@@ -133,19 +145,27 @@ impl<'a> Segment<'a> {
         self.seq + u32::from(self.syn())
     }
 
-    pub(crate) fn syn(&self) -> bool {
+    /// Whether SYN is set.
+    #[must_use]
+    pub fn syn(&self) -> bool {
         self.flags.contains(Flags::SYN)
     }
 
-    pub(crate) fn fin(&self) -> bool {
+    /// Whether FIN is set.
+    #[must_use]
+    pub fn fin(&self) -> bool {
         self.flags.contains(Flags::FIN)
     }
 
-    pub(crate) fn rst(&self) -> bool {
+    /// Whether RST is set.
+    #[must_use]
+    pub fn rst(&self) -> bool {
         self.flags.contains(Flags::RST)
     }
 
-    pub(crate) fn has_ack(&self) -> bool {
+    /// Whether ACK is set, and [`ack`](Self::ack) says something.
+    #[must_use]
+    pub fn has_ack(&self) -> bool {
         self.flags.contains(Flags::ACK)
     }
 

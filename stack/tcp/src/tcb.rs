@@ -57,7 +57,7 @@ pub(crate) enum Probe {
 }
 
 /// The send sequence variables (RFC 9293 §3.3.1). SND.UP is missing: we send no urgent data.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Snd {
     /// SND.UNA: the oldest number that is not acknowledged.
     pub una: Seq,
@@ -93,7 +93,7 @@ impl Snd {
 }
 
 /// The receive sequence variables (RFC 9293 §3.3.1).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rcv {
     /// RCV.NXT: the next number that is expected.
     pub nxt: Seq,
@@ -134,7 +134,7 @@ impl Rcv {
 }
 
 /// Timestamps (RFC 7323 §3 to §5).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Clock {
     /// Whether both SYNs carried the option.
     pub(crate) on: bool,
@@ -160,7 +160,7 @@ pub(crate) const fn millis(now: Instant) -> u32 {
 }
 
 /// What `poll_transmit` has to send beside data.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is asked for on its own")]
 pub(crate) struct Pending {
     pub(crate) ack: bool,
@@ -173,7 +173,7 @@ pub(crate) struct Pending {
 }
 
 /// What stays of the [`Config`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "they are independent switches")]
 pub(crate) struct Settings {
     pub(crate) ack_delay: Millis,
@@ -229,7 +229,7 @@ pub trait SendBuffer {
 }
 
 /// One connection.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tcb {
     pub(crate) snd: Snd,
     pub(crate) rcv: Rcv,

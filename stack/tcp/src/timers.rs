@@ -31,7 +31,7 @@ impl Millis {
 }
 
 /// When each timer expires; [`Instant::NEVER`] if it does not run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Timers {
     /// Retransmission, or persist while nothing is outstanding.
     pub(crate) rtx: Instant,
@@ -48,7 +48,7 @@ impl Default for Timers {
 }
 
 /// Since when things are as they are.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Liveness {
     /// The last acceptable segment arrived.
     pub(crate) heard: Instant,

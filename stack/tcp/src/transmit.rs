@@ -128,13 +128,18 @@ impl Tcb {
         flags: Flags,
         payload_len: u16,
     ) -> SegmentOut {
-        let wnd = self.offer();
+        let wnd = self.acknowledging_window();
+        let payload_offset = if payload_len > 0 { seq.since(self.snd.una) } else { 0 };
+        SegmentOut { seq, ack: self.rcv.nxt, flags, wnd, options, payload_offset, payload_len }
+    }
+
+    /// The window for a segment that acknowledges all that has arrived, which is noted.
+    pub(crate) fn acknowledging_window(&mut self) -> u16 {
         self.pending.ack = false;
         self.timers.ack = Instant::NEVER;
         self.rcv.acked = self.rcv.nxt;
         self.rcv.dsack = None;
-        let payload_offset = if payload_len > 0 { seq.since(self.snd.una) } else { 0 };
-        SegmentOut { seq, ack: self.rcv.nxt, flags, wnd, options, payload_offset, payload_len }
+        self.offer()
     }
 
     /// The options of anything but a SYN. RFC 2018 §4: the first block is the one that the most
@@ -288,7 +293,7 @@ impl Tcb {
     }
 
     /// SND.NXT moves, and the timers know.
-    fn sent_new(&mut self, now: Instant, len: u32, fin: bool) {
+    pub(crate) fn sent_new(&mut self, now: Instant, len: u32, fin: bool) {
         if self.snd.flight() == 0 {
             // The persist timer ran, if any did.
             self.timers.rtx = Instant::NEVER;
@@ -324,6 +329,6 @@ impl Tcb {
     }
 }
 
-fn short(count: u32) -> u16 {
+pub(crate) fn short(count: u32) -> u16 {
     u16::try_from(count).unwrap_or(u16::MAX)
 }

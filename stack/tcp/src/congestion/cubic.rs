@@ -7,7 +7,7 @@ use crate::time::Instant;
 const TIME_MAX_MS: u64 = 1 << 20;
 
 /// Windows in bytes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cubic {
     /// Beginning of the stage of congestion avoidance; [`Instant::NEVER`] between stages.
     epoch_start: Instant,

@@ -40,7 +40,7 @@ pub(crate) struct Acked {
 }
 
 /// The congestion window and its kin, in bytes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Congestion {
     pub(crate) cwnd: u32,
     pub(crate) ssthresh: u32,
