@@ -133,6 +133,9 @@ impl<A: App, T: Tcp> Core<A, T> {
         self.counters.add(Count::RxSegments);
         let packet = &port.queue.bytes(&frame)[ETHERNET_LEN..ETHERNET_LEN + segment.ip_len];
         let (reply_len, mac) = match self.table.find(segment.flow) {
+            Some(index) if self.connection_expects(now, index, segment, packet) => {
+                (None, segment.mac)
+            }
             Some(index) => {
                 let reply_len = self.connection_hears(now, index, segment, packet);
                 (reply_len, self.table.at(index).mac.unwrap_or(segment.mac))
@@ -146,6 +149,36 @@ impl<A: App, T: Tcp> Core<A, T> {
             Some(len) => port.reply_tcp(frame, &self.reply[..len], mac, &mut self.counters),
             None => port.queue.free(frame),
         }
+    }
+
+    /// Header prediction: whether a connection that has nothing else on its mind was waiting for
+    /// just this segment. If so it is dealt with as
+    /// [`connection_hears`](Self::connection_hears) would have dealt with it.
+    fn connection_expects(
+        &mut self,
+        now: Instant,
+        index: u32,
+        segment: &Segment,
+        packet: &[u8],
+    ) -> bool {
+        let connection = self.table.at(index);
+        let is_same_way = connection.mac == Some(segment.mac);
+        if !is_same_way || !segment.is_plain || !connection.is_at_ease() {
+            return false;
+        }
+        let acked = self.tcp.predicted_arrives(now, &mut connection.tcp, &segment.tcp);
+        let Some(acked) = acked else { return false };
+        connection.heard_at = now;
+        if acked > 0 {
+            connection.waiting_since = now;
+        }
+        let payload = &packet[packet.len() - usize::from(segment.tcp.payload_len)..];
+        if payload.is_empty() {
+            self.table.push_output(index);
+        } else {
+            self.tell_predicted(now, index, payload);
+        }
+        true
     }
 
     /// A segment of a connection in the table; returns the length of the reply.
@@ -205,7 +238,7 @@ impl<A: App, T: Tcp> Core<A, T> {
         let connection = self.table.at(index);
         if phase == Phase::Closed {
             // RFC 1337: a reset in TIME-WAIT, which both sides reached in good order, is none.
-            let is_reset = segment.flags.rst && before != Phase::TimeWait;
+            let is_reset = segment.tcp.rst() && before != Phase::TimeWait;
             let seen = if is_reset { Closed::ResetByPeer } else { Closed::Finished };
             let why = self.tcp.ended(&connection.tcp).unwrap_or(seen);
             // What has ended in good order is still read to its end.
@@ -256,7 +289,7 @@ impl<A: App, T: Tcp> Core<A, T> {
         if segment.flow.local_port() != self.config.listen.port() {
             return self.refuse(now, address, segment);
         }
-        let begins = segment.flags.syn && !segment.flags.ack;
+        let begins = segment.tcp.syn() && !segment.tcp.has_ack();
         if begins && self.is_draining {
             self.counters.add(Count::SynDraining);
             return self.refuse(now, address, segment);
@@ -285,7 +318,7 @@ impl<A: App, T: Tcp> Core<A, T> {
         segment: &Segment,
         packet: &[u8],
     ) -> Option<usize> {
-        let begins = segment.flags.syn && !segment.flags.ack;
+        let begins = segment.tcp.syn() && !segment.tcp.has_ack();
         if begins && self.table.half_open() >= self.config.half_open as usize {
             self.counters.add(Count::SynBacklogFull);
             return None;

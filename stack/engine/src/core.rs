@@ -1,6 +1,6 @@
 //! The engine without its queue: connections, what they are told, and what they send.
 
-use crate::app::{Advance, App, Close, Closed, ConnId, Outbox};
+use crate::app::{Advance, App, Close, Closed, ConnId, Event, Outbox};
 use crate::config::Config;
 use crate::counters::{Count, Counters};
 use crate::ephemeral::EphemeralPorts;
@@ -113,25 +113,22 @@ impl<A: App, T: Tcp> Core<A, T> {
     ///
     /// `fresh` is unread input that lies in the frame that has just arrived, and nowhere else: what
     /// is left of it is kept.
-    pub(crate) fn tell(&mut self, now: Instant, index: u32, mut fresh: &[u8]) {
-        let mut turns = EVENTS_PER_TURN;
+    pub(crate) fn tell(&mut self, now: Instant, index: u32, fresh: &[u8]) {
+        self.tell_at_most(now, index, fresh, EVENTS_PER_TURN);
+    }
+
+    /// As [`tell`](Self::tell), for the rest of a turn.
+    fn tell_at_most(&mut self, now: Instant, index: u32, mut fresh: &[u8], mut turns: usize) {
         while turns > 0 {
             turns -= 1;
-            let Self { app, tcp, table, config, .. } = self;
+            let Self { tcp, table, config, .. } = self;
             let connection = table.at(index);
             let input = (tcp.unread(&connection.tcp), tcp.is_eof(&connection.tcp));
             let backlog = tcp.backlog(&connection.tcp);
             let event = connection.next_event(input, backlog, config.tx_buffer_bytes);
-            let (Some(event), Some(conn)) = (event, &mut connection.app) else { break };
-            if backlog == 0 {
-                connection.waiting_since = now;
-            }
-            let (stored, mut buffer) = tcp.split(&mut connection.tcp);
-            let input = if fresh.is_empty() { stored } else { fresh };
-            let mut outbox = Outbox::new(&mut buffer, connection.waiting_since);
-            let advance = app.ready(now, conn, event, input, &mut outbox);
-            drop(buffer);
-            connection.told(event);
+            let Some(advance) = event.and_then(|event| self.show(now, index, event, fresh)) else {
+                break;
+            };
             fresh = fresh.get(advance.consumed..).unwrap_or_default();
             self.apply(now, index, advance);
         }
@@ -144,6 +141,40 @@ impl<A: App, T: Tcp> Core<A, T> {
         if turns == 0 && self.has_event(index) {
             self.table.push_input(index);
         }
+    }
+
+    /// Tells the application of one event; `None` if there is none that could be told.
+    fn show(&mut self, now: Instant, index: u32, event: Event, fresh: &[u8]) -> Option<Advance> {
+        let Self { app, tcp, table, .. } = self;
+        let connection = table.at(index);
+        let conn = connection.app.as_mut()?;
+        if tcp.backlog(&connection.tcp) == 0 {
+            connection.waiting_since = now;
+        }
+        let (stored, mut buffer) = tcp.split(&mut connection.tcp);
+        let input = if fresh.is_empty() { stored } else { fresh };
+        let mut outbox = Outbox::new(&mut buffer, connection.waiting_since);
+        let advance = app.ready(now, conn, event, input, &mut outbox);
+        drop(buffer);
+        connection.told(event);
+        Some(advance)
+    }
+
+    /// Tells the application of payload that was expected, and is all that there is to tell: as
+    /// [`tell`](Self::tell) does, which takes over if the answer is not the usual one.
+    pub(crate) fn tell_predicted(&mut self, now: Instant, index: u32, payload: &[u8]) {
+        let Some(advance) = self.show(now, index, Event::Data, payload) else { return };
+        if advance != (Advance { consumed: payload.len(), ..Advance::IDLE }) {
+            self.apply(now, index, advance);
+            let rest = payload.get(advance.consumed..).unwrap_or_default();
+            return self.tell_at_most(now, index, rest, EVENTS_PER_TURN - 1);
+        }
+        let connection = self.table.at(index);
+        self.tcp.consume(&mut connection.tcp, payload.len());
+        // All is consumed, and so nothing unread; no timer is earlier than before.
+        connection.told_backlog = self.tcp.backlog(&connection.tcp);
+        connection.app_timer = Instant::NEVER;
+        self.table.push_output(index);
     }
 
     /// Does what the application answered.
@@ -358,6 +389,12 @@ impl<A: App, T: Tcp> Core<A, T> {
             }
             let Some(mut frame) = port.queue.alloc() else { return Turn::NoFrame };
             let buffer = port.packet_mut(&mut frame, self.reply.len());
+            if let Some(len) = self.tcp.poll_predicted(now, &mut connection.tcp, buffer) {
+                connection.note_sent(&buffer[..len]);
+                connection.tcp_timer = self.tcp.poll_timeout(now, &connection.tcp);
+                port.send_tcp(frame, len, mac, &mut self.counters);
+                return Turn::Done;
+            }
             let Some(len) = self.tcp.poll_transmit(now, &mut connection.tcp, buffer) else {
                 // A time-out without a segment, such as one that only changed TCP's state.
                 port.queue.free(frame);

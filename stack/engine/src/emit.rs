@@ -1,9 +1,9 @@
 //! From what TCP wants to say to an IPv4 packet.
 
 use crate::flow::Flow;
-use crate::packet::IPV4_LEN;
+use crate::packet::{IPV4_LEN, PROTOCOL_TCP};
 use std::net::Ipv4Addr;
-use tcp::SegmentOut;
+use tcp::{PlainOut, SegmentOut};
 
 /// Version 4 and a header of five words; no differentiated service, no ECN.
 const VERSION_AND_LEN: u8 = 0x45;
@@ -11,7 +11,6 @@ const VERSION_AND_LEN: u8 = 0x45;
 const DONT_FRAGMENT: [u8; 2] = [0x40, 0];
 /// MUST-49: time to live, as Linux sets it.
 pub(crate) const HOP_LIMIT: u8 = 64;
-const PROTOCOL_TCP: u8 = 6;
 
 /// Writes the headers of `segment`, which goes from `address` along `flow`, to the front of
 /// `buffer` as an IPv4 packet; returns where its payload begins. Checksums are the port's affair.
@@ -24,20 +23,35 @@ pub(crate) fn emit(
     segment: &SegmentOut,
     buffer: &mut [u8],
 ) -> usize {
-    let peer = flow.peer();
     let payload = IPV4_LEN + segment.header_len();
     let total = payload + usize::from(segment.payload_len);
-    assert!(total <= buffer.len(), "a packet of {total} bytes for a link of {}", buffer.len());
-    let total = u16::try_from(total).expect("a link carries no more").to_be_bytes();
-    let mut ip = [0; IPV4_LEN];
-    ip[0] = VERSION_AND_LEN;
-    ip[2..4].copy_from_slice(&total);
-    ip[6..8].copy_from_slice(&DONT_FRAGMENT);
-    ip[8] = HOP_LIMIT;
-    ip[9] = PROTOCOL_TCP;
-    ip[12..16].copy_from_slice(&address.octets());
-    ip[16..20].copy_from_slice(&peer.ip().octets());
-    buffer[..IPV4_LEN].copy_from_slice(&ip);
-    segment.emit(flow.local_port(), peer.port(), &mut buffer[IPV4_LEN..]);
+    emit_ipv4(address, flow, total, buffer);
+    segment.emit(flow.local_port(), flow.peer().port(), &mut buffer[IPV4_LEN..]);
     payload
+}
+
+/// The same for a segment without unusual options.
+pub(crate) fn emit_plain(
+    address: Ipv4Addr,
+    flow: Flow,
+    segment: &PlainOut,
+    buffer: &mut [u8],
+) -> usize {
+    let payload = IPV4_LEN + segment.header_len();
+    let total = payload + usize::from(segment.payload_len);
+    emit_ipv4(address, flow, total, buffer);
+    segment.emit(flow.local_port(), flow.peer().port(), &mut buffer[IPV4_LEN..]);
+    payload
+}
+
+/// Writes the header of a packet of `total` bytes.
+fn emit_ipv4(address: Ipv4Addr, flow: Flow, total: usize, buffer: &mut [u8]) {
+    assert!(total <= buffer.len(), "a packet of {total} bytes for a link of {}", buffer.len());
+    let [len_high, len_low] = u16::try_from(total).expect("a link carries no more").to_be_bytes();
+    let [flags, offset] = DONT_FRAGMENT;
+    let ip: &mut [u8; IPV4_LEN] = buffer.first_chunk_mut().expect("a packet has a header");
+    ip[..8].copy_from_slice(&[VERSION_AND_LEN, 0, len_high, len_low, 0, 0, flags, offset]);
+    ip[8..12].copy_from_slice(&[HOP_LIMIT, PROTOCOL_TCP, 0, 0]);
+    ip[12..16].copy_from_slice(&address.octets());
+    ip[16..].copy_from_slice(&flow.peer().ip().octets());
 }

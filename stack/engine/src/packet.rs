@@ -1,19 +1,30 @@
 //! From a received frame to what it is: every check of the Ethernet, IPv4 and TCP headers.
+//!
+//! Each header is read once, at fixed places: most frames have no options but timestamps, and
+//! those lie where everyone puts them (RFC 7323 appendix A).
 
 use crate::checksum::Sum;
 use crate::counters::Count;
 use crate::flow::Flow;
-use smoltcp::wire::{
-    EthernetAddress, EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, TcpOption, TcpPacket,
-};
+use smoltcp::wire::{EthernetFrame, TcpOption, TcpPacket};
 use std::net::{Ipv4Addr, SocketAddrV4};
+use tcp::{Flags, HEADER_MIN, Options, Seq};
 
 /// Length of an Ethernet header, in bytes.
 pub(crate) const ETHERNET_LEN: usize = EthernetFrame::<&[u8]>::header_len();
 /// Length of an IPv4 header without options, in bytes.
 pub(crate) const IPV4_LEN: usize = 20;
 /// Length of a TCP header without options, in bytes.
-pub(crate) const TCP_LEN: usize = 20;
+pub(crate) const TCP_LEN: usize = HEADER_MIN;
+
+/// Types of Ethernet frames (IANA's "Ether Types").
+const ETHERTYPE_IPV4: u16 = 0x0800;
+const ETHERTYPE_ARP: u16 = 0x0806;
+/// IANA's "Protocol Numbers".
+const PROTOCOL_ICMP: u8 = 1;
+pub(crate) const PROTOCOL_TCP: u8 = 6;
+/// What is not zero in flags and fragment offset of a fragment: "more fragments", or an offset.
+const FRAGMENT: u16 = 0x3fff;
 
 /// A MAC address.
 pub(crate) type Mac = [u8; 6];
@@ -49,74 +60,75 @@ pub(crate) struct Segment {
     /// Length of its IPv4 header and of its IPv4 packet, in bytes.
     pub(crate) ip_header_len: usize,
     pub(crate) ip_len: usize,
-    pub(crate) seq: u32,
-    pub(crate) ack: u32,
-    pub(crate) flags: Flags,
-    /// Length of its payload, in bytes.
-    pub(crate) payload_len: u32,
+    /// The TCP header. Its options are read only if it is plain.
+    pub(crate) tcp: tcp::Segment<'static>,
+    /// Whether it has no options but padded timestamps.
+    pub(crate) is_plain: bool,
 }
 
-/// The control bits that decide where a segment goes.
-#[derive(Clone, Copy, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "they are the bits of the header")]
-pub(crate) struct Flags {
-    pub(crate) syn: bool,
-    pub(crate) fin: bool,
-    pub(crate) rst: bool,
-    pub(crate) ack: bool,
+/// The 16 bits at `at`; the place is a constant, and so is the outcome of the bounds check.
+fn be16(bytes: &[u8], at: usize) -> u16 {
+    u16::from_be_bytes([bytes[at], bytes[at + 1]])
 }
 
-impl Segment {
-    /// The sequence number behind the segment: SYN and FIN count one each (RFC 9293 §3.4).
-    pub(crate) fn seq_end(&self) -> u32 {
-        let control = u32::from(self.flags.syn) + u32::from(self.flags.fin);
-        self.seq.wrapping_add(self.payload_len).wrapping_add(control)
-    }
+fn be32(bytes: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
 /// Says what `frame` is, or under which name it is to be dropped.
 pub(crate) fn classify(identity: &Identity, frame: &[u8]) -> Result<Packet, Count> {
-    let ethernet = EthernetFrame::new_checked(frame).map_err(|_| Count::RxRunt)?;
-    let EthernetAddress(destination) = ethernet.dst_addr();
-    let source = ethernet.src_addr();
-    if !source.is_unicast() || source.0 == [0; 6] || source.0 == identity.mac {
+    let (ethernet, payload) = frame.split_first_chunk::<ETHERNET_LEN>().ok_or(Count::RxRunt)?;
+    let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, type_high, type_low] = *ethernet;
+    let (destination, source) = ([d0, d1, d2, d3, d4, d5], [s0, s1, s2, s3, s4, s5]);
+    // The lowest bit of the first byte marks multicast and broadcast.
+    if s0 & 1 != 0 || source == [0; 6] || source == identity.mac {
         return Err(Count::RxBadSourceMac);
     }
     let to_us = destination == identity.mac;
-    match ethernet.ethertype() {
-        EthernetProtocol::Arp if to_us || destination == [0xff; 6] => Ok(Packet::Arp),
-        EthernetProtocol::Ipv4 if to_us => classify_ipv4(identity, source.0, ethernet.payload()),
-        EthernetProtocol::Arp | EthernetProtocol::Ipv4 => Err(Count::RxOtherMac),
+    match u16::from_be_bytes([type_high, type_low]) {
+        ETHERTYPE_IPV4 if to_us => classify_ipv4(identity, source, payload),
+        ETHERTYPE_ARP if to_us || destination == [0xff; 6] => Ok(Packet::Arp),
+        ETHERTYPE_ARP | ETHERTYPE_IPV4 => Err(Count::RxOtherMac),
         _ => Err(Count::RxUnknownEthertype),
     }
 }
 
 fn classify_ipv4(identity: &Identity, mac: Mac, bytes: &[u8]) -> Result<Packet, Count> {
-    let ip = Ipv4Packet::new_checked(bytes).map_err(|_| Count::RxBadIpv4Header)?;
-    let ip_header_len = usize::from(ip.header_len());
-    if ip.version() != 4 || ip_header_len < IPV4_LEN || ip.hop_limit() == 0 {
+    let ip = bytes.first_chunk::<IPV4_LEN>().ok_or(Count::RxBadIpv4Header)?;
+    let ip_header_len = usize::from(ip[0] & 0xf) * 4;
+    let total_len = be16(ip, 2);
+    let ip_len = usize::from(total_len);
+    let is_sound = ip[0] >> 4 == 4 && (IPV4_LEN..=ip_len).contains(&ip_header_len);
+    let hop_limit = ip[8];
+    if !is_sound || ip_len > bytes.len() || hop_limit == 0 {
         return Err(Count::RxBadIpv4Header);
     }
-    if !Sum::default().add(&bytes[..ip_header_len]).is_good() {
+    let options = &bytes[IPV4_LEN..ip_header_len];
+    if !Sum::default().add_short(ip).add_short(options).is_good() {
         return Err(Count::RxBadIpv4Checksum);
     }
-    if ip.dst_addr() != identity.address {
+    if be32(ip, 16) != identity.address.to_bits() {
         return Err(Count::RxOtherIpv4);
     }
-    if ip.more_frags() || ip.frag_offset() != 0 {
+    if be16(ip, 6) & FRAGMENT != 0 {
         return Err(Count::RxFragment);
     }
-    let source = ip.src_addr();
+    let source = Ipv4Addr::from_bits(be32(ip, 12));
     if source == identity.address || !may_be_a_peer(source) {
         return Err(Count::RxBadIpv4Source);
     }
-    if ip.total_len() > identity.mtu {
+    if total_len > identity.mtu {
         return Err(Count::RxOversize);
     }
-    let ip_len = usize::from(ip.total_len());
-    match ip.next_header() {
-        IpProtocol::Tcp => classify_tcp(identity, mac, &ip).map(Packet::Tcp),
-        IpProtocol::Icmp => Ok(Packet::Icmp { ip_header_len, ip_len }),
+    match ip[9] {
+        PROTOCOL_TCP => {
+            let tcp = &bytes[ip_header_len..ip_len];
+            let (ports, segment, is_plain) = read_tcp(identity, ip, tcp)?;
+            let flow = Flow::new(SocketAddrV4::new(source, ports.0), ports.1);
+            let tcp = segment;
+            Ok(Packet::Tcp(Segment { flow, mac, ip_header_len, ip_len, tcp, is_plain }))
+        }
+        PROTOCOL_ICMP => Ok(Packet::Icmp { ip_header_len, ip_len }),
         _ => Err(Count::RxUnknownProtocol),
     }
 }
@@ -127,36 +139,47 @@ pub(crate) fn may_be_a_peer(address: Ipv4Addr) -> bool {
     first != 0 && first != 127 && first < 224
 }
 
-fn classify_tcp(identity: &Identity, mac: Mac, ip: &Ipv4Packet<&[u8]>) -> Result<Segment, Count> {
-    let bytes = ip.payload();
-    let tcp = TcpPacket::new_checked(bytes).map_err(|_| Count::RxBadTcpHeader)?;
-    let header_len = usize::from(tcp.header_len());
-    if header_len < TCP_LEN || tcp.src_port() == 0 || tcp.dst_port() == 0 {
+/// Source and destination port of the segment in `bytes`, its header, and whether that is plain.
+/// `ip` is the header before it.
+fn read_tcp(
+    identity: &Identity,
+    ip: &[u8; IPV4_LEN],
+    bytes: &[u8],
+) -> Result<((u16, u16), tcp::Segment<'static>, bool), Count> {
+    let (header, _) = bytes.split_first_chunk::<TCP_LEN>().ok_or(Count::RxBadTcpHeader)?;
+    let header_len = usize::from(header[12] >> 4) * 4;
+    let ports = (be16(header, 0), be16(header, 2));
+    if !(TCP_LEN..=bytes.len()).contains(&header_len) || ports.0 == 0 || ports.1 == 0 {
         return Err(Count::RxBadTcpHeader);
     }
     let len = u16::try_from(bytes.len()).map_err(|_| Count::RxBadTcpHeader)?;
     if identity.verify_tcp {
-        let addresses = [ip.src_addr().octets(), ip.dst_addr().octets()];
-        let sum = Sum::default().add_pseudo_header(addresses.as_flattened(), 6, len);
+        let sum = Sum::default().add_pseudo_header(&ip[12..], PROTOCOL_TCP, len);
         if !sum.add(bytes).is_good() {
             return Err(Count::RxBadTcpChecksum);
         }
     }
-    let flags = Flags { syn: tcp.syn(), fin: tcp.fin(), rst: tcp.rst(), ack: tcp.ack() };
-    if u8::from(flags.syn) + u8::from(flags.fin) + u8::from(flags.rst) > 1 {
+    let flags = Flags::from_bits(header[13]);
+    if flags.contains(Flags::SYN | Flags::FIN)
+        || flags.contains(Flags::SYN | Flags::RST)
+        || flags.contains(Flags::FIN | Flags::RST)
+    {
         return Err(Count::RxBadTcpFlags);
     }
-    check_options(tcp.options())?;
-    Ok(Segment {
-        flow: Flow::new(SocketAddrV4::new(ip.src_addr(), tcp.src_port()), tcp.dst_port()),
-        mac,
-        ip_header_len: usize::from(ip.header_len()),
-        ip_len: usize::from(ip.total_len()),
-        seq: tcp.seq_number().0.cast_unsigned(),
-        ack: if flags.ack { tcp.ack_number().0.cast_unsigned() } else { 0 },
+    let plain = Options::parse_plain(&bytes[TCP_LEN..header_len]);
+    if plain.is_none() {
+        check_options(&bytes[TCP_LEN..header_len])?;
+    }
+    let segment = tcp::Segment {
+        seq: Seq(be32(header, 4)),
+        ack: Seq(be32(header, 8)),
+        wnd: be16(header, 14),
+        up: be16(header, 18),
         flags,
-        payload_len: u32::from(len) - u32::try_from(header_len).expect("at most 60"),
-    })
+        payload_len: len - u16::try_from(header_len).expect("at most 60"),
+        options: plain.unwrap_or_default(),
+    };
+    Ok((ports, segment, plain.is_some()))
 }
 
 /// The number behind a segment that TCP has written, and its acknowledgement; `None` if it has

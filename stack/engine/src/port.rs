@@ -2,7 +2,7 @@
 
 use crate::checksum::Sum;
 use crate::counters::{Count, Counters};
-use crate::packet::{ETHERNET_LEN, IPV4_LEN, Identity, Mac};
+use crate::packet::{ETHERNET_LEN, IPV4_LEN, Identity, Mac, PROTOCOL_TCP};
 use queue::{Burst, Checksum, Frame, Meta, Queue};
 use smoltcp::wire::{EthernetAddress, EthernetFrame, EthernetProtocol};
 use std::net::Ipv4Addr;
@@ -12,7 +12,6 @@ const IPV4_CHECKSUM: std::ops::Range<usize> = 10..12;
 const TCP_CHECKSUM: std::ops::Range<usize> = 16..18;
 /// Where source and destination lie in an IPv4 header.
 const IPV4_ADDRESSES: std::ops::Range<usize> = 12..20;
-const PROTOCOL_TCP: u8 = 6;
 
 /// A queue, and what is on its way into it.
 #[derive(Debug)]
@@ -134,6 +133,6 @@ fn seal(packet: &mut [u8], fill_tcp: bool) -> Meta {
 /// Computes the checksum of an IPv4 header and writes it.
 pub(crate) fn fill_ipv4_checksum(header: &mut [u8]) {
     header[IPV4_CHECKSUM].fill(0);
-    let checksum = Sum::default().add(header).complement();
+    let checksum = Sum::default().add_short(header).complement();
     header[IPV4_CHECKSUM].copy_from_slice(&checksum);
 }

@@ -9,7 +9,6 @@ use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, Ipv4Packet,
 };
 use std::net::Ipv4Addr;
-use tcp::{Flags, SegmentOut, Seq};
 
 /// Length of an ARP packet for Ethernet and IPv4, in bytes.
 const ARP_LEN: usize = 28;
@@ -112,15 +111,7 @@ pub(crate) type ControlPacket = [u8; CONTROL_LEN];
 /// RFC 9293 §3.10.7.1: "If the ACK bit is off, sequence number zero is used,
 /// `<SEQ=0><ACK=SEG.SEQ+SEG.LEN><CTL=RST,ACK>`. If the ACK bit is on, `<SEQ=SEG.ACK><CTL=RST>`."
 pub(crate) fn reset_for(address: Ipv4Addr, segment: &Segment) -> Option<ControlPacket> {
-    if segment.flags.rst {
-        return None;
-    }
-    let reset = if segment.flags.ack {
-        SegmentOut { seq: Seq(segment.ack), flags: Flags::RST, ..SegmentOut::default() }
-    } else {
-        let (ack, flags) = (Seq(segment.seq_end()), Flags::RST | Flags::ACK);
-        SegmentOut { ack, flags, ..SegmentOut::default() }
-    };
+    let reset = segment.tcp.reset()?;
     let mut packet = [0; CONTROL_LEN];
     emit(address, segment.flow, &reset, &mut packet);
     Some(packet)

@@ -121,6 +121,13 @@ impl<C, T> Connection<C, T> {
         }
     }
 
+    /// Whether it is open, and there is nothing to tell its application but what arrives next.
+    pub(crate) fn is_at_ease(&self) -> bool {
+        let is_open = self.app.is_some() && self.close.is_none() && self.ended.is_none();
+        let is_pending = self.wants_space || self.must_drain || self.must_wake;
+        is_open && self.told_once && self.told_unread == 0 && !is_pending
+    }
+
     /// Takes note that the application is being told of `event`.
     pub(crate) fn told(&mut self, event: Event) {
         self.told_once = true;

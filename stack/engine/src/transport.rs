@@ -11,7 +11,7 @@ use crate::packet::Mac;
 use queue::Counter;
 use std::fmt::Debug;
 use std::ops::Range;
-use tcp::{IcmpError, IcmpVerdict, Instant, TimeWait};
+use tcp::{IcmpError, IcmpVerdict, Instant, Segment, TimeWait};
 
 /// Where a connection stands, as far as the engine must know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +141,21 @@ pub trait Tcp {
     /// nobody knows who has not seen the connection's segments.
     fn recognises(&self, conn: &Self::Conn, packet: &[u8]) -> bool;
 
+    /// Header prediction: takes a segment if it is the one that was expected of a connection on
+    /// which nothing is unread; returns how many bytes of output it acknowledges. All of its
+    /// payload is in order, and unread without being stored.
+    ///
+    /// `None` for any other segment: then nothing has changed, and it is for
+    /// [`segment_arrives`](Self::segment_arrives).
+    fn predicted_arrives(
+        &mut self,
+        _now: Instant,
+        _conn: &mut Self::Conn,
+        _segment: &Segment<'_>,
+    ) -> Option<u32> {
+        None
+    }
+
     /// Stores `bytes`, the end of what lay [`in_packet`](Arrival::in_packet) and was not consumed.
     fn keep(&mut self, conn: &mut Self::Conn, bytes: &[u8]);
 
@@ -162,6 +177,17 @@ pub trait Tcp {
         conn: &mut Self::Conn,
         buffer: &mut [u8],
     ) -> Option<usize>;
+
+    /// The same in the usual case: all output that waits goes into one segment, and nothing is to
+    /// be sent behind it. `None` in any other, and then nothing has changed.
+    fn poll_predicted(
+        &mut self,
+        _now: Instant,
+        _conn: &mut Self::Conn,
+        _buffer: &mut [u8],
+    ) -> Option<usize> {
+        None
+    }
 
     /// When [`poll_transmit`](Self::poll_transmit) will have something to do: at once if that is
     /// not after `now`, [`Instant::NEVER`] if not before a segment arrives.

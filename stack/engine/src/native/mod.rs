@@ -14,7 +14,7 @@ mod output;
 use crate::app::Closed;
 use crate::config::Config;
 use crate::counters::{Count, Counters};
-use crate::emit::emit;
+use crate::emit::{emit, emit_plain};
 use crate::flow::Flow;
 use crate::packet::Mac;
 use crate::transport::{Arrival, Listened, Phase, SendBuffer, Stranger, Tcp};
@@ -265,6 +265,24 @@ impl Tcp for Native {
         parse(packet).is_some_and(|segment| conn.tcb.recognises(&segment))
     }
 
+    fn predicted_arrives(
+        &mut self,
+        now: Instant,
+        conn: &mut NativeConn,
+        segment: &Segment<'_>,
+    ) -> Option<u32> {
+        // With nothing stored, there must be room to keep what the application may leave.
+        let len = usize::from(segment.payload_len);
+        if !conn.input.has_room_in_front(&self.inputs, len) {
+            return None;
+        }
+        let acked = conn.tcb.handle_predicted(now, segment)?;
+        conn.tcb.offer_at_most(self.room(conn));
+        conn.is_dirty = true;
+        conn.output.release(&mut self.outputs, acked);
+        Some(acked)
+    }
+
     fn keep(&mut self, conn: &mut NativeConn, bytes: &[u8]) {
         conn.input.store(&mut self.inputs, 0, bytes);
     }
@@ -295,6 +313,23 @@ impl Tcp for Native {
             return None;
         };
         Some(self.emit(conn, &segment, buffer))
+    }
+
+    fn poll_predicted(
+        &mut self,
+        now: Instant,
+        conn: &mut NativeConn,
+        buffer: &mut [u8],
+    ) -> Option<usize> {
+        if conn.tcb.poll_timeout().is_some_and(|at| at <= now) {
+            return None;
+        }
+        conn.tcb.offer_at_most(self.room(conn));
+        let segment = conn.tcb.poll_predicted(now, conn.output.len())?;
+        let start = emit_plain(self.host.address, conn.flow, &segment, buffer);
+        let end = start + usize::from(segment.payload_len);
+        conn.output.copy_to(&self.outputs, segment.payload_offset, &mut buffer[start..end]);
+        Some(end)
     }
 
     fn poll_timeout(&mut self, now: Instant, conn: &NativeConn) -> Instant {
