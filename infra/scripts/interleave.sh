@@ -1,0 +1,172 @@
+#!/usr/bin/env bash
+# Compares server commands under one load, in turns: A B C, A B C, …, so that what disturbs the
+# machine disturbs all of them. For questions of one flag or one server of somebody else's;
+# experiments that are kept are `showdown run`'s matter.
+#
+# Usage: interleave.sh [--rounds N] [--seconds S] [--connections N] [--path PATH] [--gro on|off]
+#          [--client FILE] NAME=COMMAND NAME=COMMAND...
+#
+#   --rounds N        times that each command has its turn (default 5)
+#   --seconds S       length of a measurement, after a second of the same load (default 2)
+#   --connections N   connections of the load (default 128)
+#   --path PATH       what is requested (default /plaintext)
+#   --gro on|off      GRO of the server's interface (default off; busy-polling needs it on)
+#   --client FILE     loadgen, or wrk (default: target/release/loadgen)
+#   COMMAND           must answer HTTP on 198.18.0.1:8080; {} in it stands for that address. It
+#                     is run in the server's namespace, pinned to the last CPU; the client has CPU 0
+#
+# For example, from the root of the tree:
+#   infra/scripts/interleave.sh --connections 1 'block=target/release/server-epoll --listen {}' \
+#     'spin=target/release/server-epoll --listen {} --wait spin'
+#
+# Columns: medians over the rounds; `ratio` is the median over the rounds of a command's rate to
+# that of the first command in the same round, with the least and the greatest behind it, and
+# `p50 ratio` the same of the median latency.
+# As in topology.sh, SHOWDOWN_PREFIX names the namespaces (default turns); they are made and
+# removed here.
+#
+# Exit status: 0; 1 if something could not be run; 2 wrong usage.
+set -euo pipefail
+
+# Debian keeps ip and ethtool where the PATH of ordinary users does not lead.
+export PATH="$PATH:/usr/sbin:/sbin"
+scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$scripts/../.." && pwd)
+
+usage() {
+  echo "usage: interleave.sh [--rounds N] [--seconds S] [--connections N] [--path PATH]" \
+    "[--gro on|off] [--client FILE] NAME=COMMAND NAME=COMMAND..." >&2
+  exit 2
+}
+
+fail() {
+  echo "interleave: $*" >&2
+  exit 1
+}
+
+rounds=5 seconds=2 connections=128 path=/plaintext gro=off
+client=${CARGO_TARGET_DIR:-$root/target}/release/loadgen
+while [ $# -gt 0 ]; do
+  case $1 in
+    --*) [ $# -ge 2 ] || usage ;;
+    *) break ;;
+  esac
+  case $1 in
+    --rounds) rounds=$2 ;;
+    --seconds) seconds=$2 ;;
+    --connections) connections=$2 ;;
+    --path) path=$2 ;;
+    --gro) gro=$2 ;;
+    --client) client=$2 ;;
+    *) usage ;;
+  esac
+  shift 2
+done
+[ $# -gt 0 ] || usage
+for number in "$rounds" "$seconds" "$connections"; do
+  [[ $number =~ ^[1-9][0-9]{0,5}$ ]] || fail "'$number' is not a number from 1 to 999999"
+done
+[[ $gro =~ ^(on|off)$ ]] || fail "--gro $gro: there are on and off"
+for row in "$@"; do
+  [[ $row =~ ^[^=[:space:]]+=. ]] || fail "'$row' is not NAME=COMMAND"
+done
+client=$(command -v "$client") ||
+  fail "no $client: cargo build --release -p loadgen, or name one with --client"
+[ "$(id -u)" = 0 ] || fail "network namespaces need root: run it with sudo"
+
+export SHOWDOWN_PREFIX=${SHOWDOWN_PREFIX:-turns}
+address=198.18.0.1:8080
+server_cpu=$(($(nproc) - 1))
+work=$(mktemp -d)
+server=
+stop_server() {
+  [ -n "$server" ] || return 0
+  kill "$server" 2>/dev/null || true
+  wait "$server" || true
+  server=
+}
+clean_up() {
+  stop_server
+  "$scripts/topology.sh" down >"$work/down" 2>&1 || cat "$work/down" >&2
+  rm -rf "$work"
+}
+trap clean_up EXIT
+trap 'exit 1' INT TERM
+"$scripts/topology.sh" up >"$work/up" 2>&1 || fail "no topology: $(tail -1 "$work/up")"
+ip netns exec "$SHOWDOWN_PREFIX-server" ethtool -K "$SHOWDOWN_PREFIX-srv0" gro "$gro" >/dev/null
+
+in_client() { ip netns exec "$SHOWDOWN_PREFIX-client" taskset -c 0 "$@"; }
+
+start_server() { # COMMAND
+  local words waited
+  read -ra words <<<"${1//\{\}/$address}"
+  ip netns exec "$SHOWDOWN_PREFIX-server" taskset -c "$server_cpu" "${words[@]}" \
+    >"$work/server" 2>&1 &
+  server=$!
+  for waited in {1..100}; do
+    ! in_client bash -c "exec 3<>/dev/tcp/${address/://}" 2>/dev/null || return 0
+    kill -0 "$server" 2>/dev/null || break
+    sleep 0.1
+  done
+  fail "'$1' does not answer after $waited tries: $(tail -3 "$work/server")"
+}
+
+# Prints requests per second, and the 50th and 99th percentile in microseconds.
+load() { # SECONDS
+  in_client "$client" -t1 -c"$connections" -d"$1"s --latency "http://$address$path" >"$work/load" ||
+    fail "the client failed: $(tail -3 "$work/load")"
+  ! grep -E "Socket errors|Non-2xx" "$work/load" >&2 || fail "these are not answers to measure"
+  awk '
+    function us(text) {
+      if (text ~ /us$/) return text + 0
+      if (text ~ /ms$/) return text * 1000
+      return text * 1000000
+    }
+    $1 == "50%" || $1 == "50.000%" { p50 = us($2) }
+    $1 == "99%" || $1 == "99.000%" { p99 = us($2) }
+    $1 == "Requests/sec:" { rate = $2 }
+    END { print rate, p50, p99 }' "$work/load"
+}
+
+for ((round = 1; round <= rounds; round++)); do
+  for row in "$@"; do
+    start_server "${row#*=}"
+    load 1 >/dev/null
+    figures=$(load "$seconds")
+    echo "$round ${row%%=*} $figures" >>"$work/figures"
+    echo "round $round of $rounds: ${row%%=*}: $figures" >&2
+    stop_server
+  done
+done
+
+awk '
+  function sort(list, count,   i, j, value) {
+    for (i = 2; i <= count; i++) {
+      value = list[i]
+      for (j = i - 1; j >= 1 && list[j] > value; j--) list[j + 1] = list[j]
+      list[j + 1] = value
+    }
+  }
+  function median(list, count) {
+    sort(list, count)
+    return count % 2 ? list[(count + 1) / 2] : (list[count / 2] + list[count / 2 + 1]) / 2
+  }
+  {
+    if (!($2 in seen)) { seen[$2] = 1; names[++count] = $2 }
+    rate[$1, $2] = $3; p50[$1, $2] = $4; p99[$1, $2] = $5
+    rounds = $1
+  }
+  END {
+    printf "%-24s %12s %10s %10s  %-22s %s\n", "command", "requests/s", "p50 us", "p99 us",
+      "ratio (least-greatest)", "p50 ratio"
+    for (n = 1; n <= count; n++) {
+      for (r = 1; r <= rounds; r++) {
+        a[r] = rate[r, names[n]]; b[r] = p50[r, names[n]]; c[r] = p99[r, names[n]]
+        d[r] = a[r] / rate[r, names[1]]; e[r] = b[r] / p50[r, names[1]]
+      }
+      middle = median(d, rounds)
+      printf "%-24s %12.0f %10.1f %10.1f  %.3f (%.3f-%.3f)    %.3f (%.3f-%.3f)\n", names[n],
+        median(a, rounds), median(b, rounds), median(c, rounds), middle, d[1], d[rounds],
+        median(e, rounds), e[1], e[rounds]
+    }
+  }' "$work/figures"
