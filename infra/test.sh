@@ -24,6 +24,7 @@ declare -A packages=(
   [sysctl]=procps
   [setpriv]=util-linux
   [dpdk-testpmd]=dpdk-dev
+  [pkg-config]=pkg-config
 )
 
 missing=()
@@ -32,6 +33,7 @@ for program in "${!packages[@]}"; do
 done
 # The C library's headers and start files are not a program: rustc's linker looks for them.
 [ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
+pkg-config --exists libdpdk 2>/dev/null || missing+=(libdpdk-dev)
 
 if [ "${#missing[@]}" -gt 0 ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

@@ -1,6 +1,6 @@
 //! The list of checks, and the one place where they are run.
 
-use crate::{e2e, tidy, tree};
+use crate::{dpdk, e2e, tidy, tree};
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use std::io::{self, BufRead, BufReader};
@@ -25,6 +25,8 @@ pub(crate) enum Check {
     Test,
     /// The documentation builds without a warning
     Doc,
+    /// The same three for what needs libdpdk
+    Dpdk,
     /// Every server over a veth pair
     E2e,
 }
@@ -80,24 +82,43 @@ fn run_check(check: Check, root: &Path) -> Result<(Outcome, Vec<String>)> {
         Check::Shellcheck => shellcheck(root)?,
         Check::Tidy => passed(tidy::run()?),
         Check::Deny => deny(root)?,
-        Check::Clippy => {
-            let lints = ["--", "--deny", "warnings"];
-            let all = ["clippy", "--locked", "--workspace", "--all-targets"];
-            cargo(root, &[&all[..], &lints].concat())?
+        Check::Clippy => clippy(root, &dpdk::all_others())?,
+        Check::Test => {
+            return test(root, &[&dpdk::all_others()[..], &["--exclude", "e2e"]].concat());
         }
-        Check::Test => return test(root),
-        Check::Doc => {
-            let mut doc = tree::cargo();
-            doc.args(["doc", "--locked", "--workspace", "--no-deps"]);
-            doc.env("RUSTDOCFLAGS", "--deny warnings");
-            status(doc, root)?
-        }
+        Check::Doc => doc(root, &dpdk::all_others())?,
+        Check::Dpdk => return with_dpdk(root),
         Check::E2e => match e2e::cannot() {
             Some(reason) => Outcome::Skipped(reason),
             None => passed(e2e::run(None)?),
         },
     };
     Ok((outcome, Vec::new()))
+}
+
+/// Clippy over packages that cargo's flags name.
+fn clippy(root: &Path, packages: &[&str]) -> Result<Outcome> {
+    let clippy = ["clippy", "--locked", "--all-targets"];
+    cargo(root, &[&clippy[..], packages, &["--", "--deny", "warnings"]].concat())
+}
+
+/// Documentation of packages that cargo's flags name.
+fn doc(root: &Path, packages: &[&str]) -> Result<Outcome> {
+    let mut doc = tree::cargo();
+    doc.args(["doc", "--locked", "--no-deps"]).args(packages);
+    doc.env("RUSTDOCFLAGS", "--deny warnings");
+    status(doc, root)
+}
+
+/// Clippy, tests and documentation of what needs libdpdk.
+fn with_dpdk(root: &Path) -> Result<(Outcome, Vec<String>)> {
+    if let Some(reason) = dpdk::cannot() {
+        return Ok((Outcome::Skipped(reason), Vec::new()));
+    }
+    let packages = dpdk::packages();
+    let (tested, skipped) = test(root, &packages)?;
+    let all = [clippy(root, &packages)?, tested, doc(root, &packages)?];
+    Ok((passed(!all.contains(&Outcome::Failed)), skipped))
 }
 
 const fn passed(ok: bool) -> Outcome {
@@ -145,13 +166,13 @@ pub(crate) fn is_installed(program: &str) -> bool {
     quiet.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
 }
 
-/// Runs all tests that need no namespaces of their own, and listens for what they skip.
+/// Runs the tests of packages that cargo's flags name, and listens for what they skip.
 ///
 /// A test that cannot run here (a kernel or a capability is missing) prints `SKIPPED: reason`,
 /// on standard error or where `--show-output` passes it on although the test counts as passed.
-fn test(root: &Path) -> Result<(Outcome, Vec<String>)> {
+fn test(root: &Path, packages: &[&str]) -> Result<(Outcome, Vec<String>)> {
     let mut command = tree::cargo();
-    command.args(["test", "--locked", "--workspace", "--exclude", "e2e", "--no-fail-fast"]);
+    command.args(["test", "--locked", "--no-fail-fast"]).args(packages);
     command.args(["--", "--show-output"]);
     eprintln!("$ {command:?}");
     // One pipe for both, so that lines stay in order. The command holds the writing end: it is

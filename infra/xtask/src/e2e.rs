@@ -1,6 +1,6 @@
 //! Builds the servers and runs the end-to-end suite against them.
 
-use crate::{ci, tree};
+use crate::{ci, dpdk, tree};
 use anyhow::{Context, Result};
 use std::process::{Command, Stdio};
 
@@ -47,7 +47,9 @@ pub(crate) fn run(filter: Option<&str>) -> Result<bool> {
     if let Some(reason) = cannot() {
         anyhow::bail!("{reason}");
     }
-    let build = ["build", "--locked", "--workspace", "--bins"];
+    let others = dpdk::all_others();
+    let which = if dpdk::cannot().is_none() { &["--workspace"][..] } else { &others };
+    let build = [&["build", "--locked", "--bins"][..], which].concat();
     let test = ["test", "--locked", "--package", "e2e", "--no-fail-fast"];
     Ok(cargo(&build)? && cargo(&[&test[..], filter.as_slice()].concat())?)
 }

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod ci;
+mod dpdk;
 mod e2e;
 mod fuzz;
 mod sim;

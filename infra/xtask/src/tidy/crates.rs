@@ -6,7 +6,7 @@ use cargo_metadata::{Metadata, PackageId, TargetKind};
 use std::collections::BTreeSet;
 
 /// Packages that may hold `unsafe`, and the files (or folders, with a `/`) of theirs that may.
-const UNSAFE: [(&str, &[&str]); 8] = [
+const UNSAFE: [(&str, &[&str]); 9] = [
     ("server-common", &["src/sys.rs"]),
     ("server-http-fuzz", &["src/allocations.rs", "src/coverage.rs"]),
     ("server-epoll", &["src/sys.rs", "src/allocations.rs"]),
@@ -14,6 +14,7 @@ const UNSAFE: [(&str, &[&str]); 8] = [
     ("queue-xdp", &["src/sys/", "src/umem.rs", "src/ring/mapped.rs"]),
     ("packetdrill", &["src/sys.rs"]),
     ("queue-memif", &["src/sys/", "src/bin/memif-tap/sys.rs"]),
+    ("queue-dpdk", &["src/sys/"]),
     (
         "loadgen",
         &[
