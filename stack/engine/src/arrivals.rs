@@ -7,15 +7,15 @@ use crate::emit::emit;
 use crate::flow::Flow;
 use crate::icmp::{count_of, parse_error};
 use crate::neighbours::{ARP_REQUEST_LEN, read_arp_reply, write_arp_request};
-use crate::packet::{ETHERNET_LEN, Packet, Segment, classify};
+use crate::packet::{ETHERNET_LEN, Packet, Segment, classify, peek_flow};
 use crate::port::Port;
 use crate::reply::{
     ARP_REPLY_LEN, ControlPacket, answer_arp, answer_echo, claims_our_address, reset_for,
 };
-use crate::table::Connection;
+use crate::table::{Connection, NOWHERE};
 use crate::time_wait::Verdict;
 use crate::transport::{Arrival, Listened, Phase, Stranger, Tcp};
-use queue::{Frame, Queue};
+use queue::{BURST_MAX, Frame, Queue};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 use tcp::{IcmpError, Instant};
@@ -24,14 +24,49 @@ use tcp::{IcmpError, Instant};
 const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
 
 impl<A: App, T: Tcp> Core<A, T> {
+    /// Finds the connections that a burst of frames is about, and brings them into the cache.
+    ///
+    /// With many connections open, none is in a cache when its turn comes. Nothing else is done
+    /// between these loads, so that the memory answers many of them at a time; one after the
+    /// other, with a segment's work between them, each would be waited for in full. What is found
+    /// goes to `ahead`, and is no more than a hint: nothing was checked.
+    pub(crate) fn look_ahead<Q: Queue>(
+        &self,
+        queue: &Q,
+        frames: &[Frame],
+        ahead: &mut [u32; BURST_MAX],
+    ) {
+        for (place, frame) in ahead.iter_mut().zip(frames) {
+            let flow = peek_flow(queue.bytes(frame));
+            *place = flow.and_then(|flow| self.table.find(flow)).unwrap_or(NOWHERE);
+        }
+        if frames.len() < 2 {
+            return;
+        }
+        let connections = || ahead.iter().filter_map(|place| self.table.look_at(*place));
+        let mut sum = 0;
+        for connection in connections() {
+            sum ^= connection.touch() ^ self.tcp.touch(&connection.tcp);
+        }
+        for connection in connections() {
+            sum ^= self.tcp.touch_buffers(&connection.tcp);
+        }
+        // The sum is nothing; but without a use of it nothing would be loaded.
+        std::hint::black_box(sum);
+    }
+
+    /// A frame arrives; if it is a segment, its connection was at `place` a moment ago.
     pub(crate) fn frame_arrives<Q: Queue>(
         &mut self,
         now: Instant,
         port: &mut Port<Q>,
         frame: Frame,
+        place: u32,
     ) {
         match classify(&port.identity, port.queue.bytes(&frame)) {
-            Ok(Packet::Tcp(segment)) => self.segment_arrives(now, port, frame, &segment),
+            Ok(Packet::Tcp(segment)) => {
+                self.segment_arrives(now, port, frame, (&segment, place));
+            }
             Ok(Packet::Arp) => self.arp_arrives(now, port, frame),
             Ok(Packet::Icmp { ip_header_len, ip_len }) => {
                 self.icmp_arrives(now, port, frame, (ip_header_len, ip_len));
@@ -128,11 +163,11 @@ impl<A: App, T: Tcp> Core<A, T> {
         now: Instant,
         port: &mut Port<Q>,
         frame: Frame,
-        segment: &Segment,
+        (segment, place): (&Segment, u32),
     ) {
         self.counters.add(Count::RxSegments);
         let packet = &port.queue.bytes(&frame)[ETHERNET_LEN..ETHERNET_LEN + segment.ip_len];
-        let (reply_len, mac) = match self.table.find(segment.flow) {
+        let (reply_len, mac) = match self.table.find_at(segment.flow, place) {
             Some(index) if self.connection_expects(now, index, segment, packet) => {
                 (None, segment.mac)
             }

@@ -389,9 +389,10 @@ impl<A: App, T: Tcp> Core<A, T> {
             }
             let Some(mut frame) = port.queue.alloc() else { return Turn::NoFrame };
             let buffer = port.packet_mut(&mut frame, self.reply.len());
-            if let Some(len) = self.tcp.poll_predicted(now, &mut connection.tcp, buffer) {
+            let predicted = self.tcp.poll_predicted(now, &mut connection.tcp, buffer);
+            if let Some((len, next)) = predicted {
                 connection.note_sent(&buffer[..len]);
-                connection.tcp_timer = self.tcp.poll_timeout(now, &connection.tcp);
+                connection.tcp_timer = next;
                 port.send_tcp(frame, len, mac, &mut self.counters);
                 return Turn::Done;
             }
@@ -413,11 +414,13 @@ impl<A: App, T: Tcp> Core<A, T> {
         let connection = self.table.at(index);
         let phase = self.tcp.phase(&connection.tcp);
         // What was received before the end is the application's, however slowly it reads.
-        let is_read = connection.app.is_none()
-            || connection.is_closed_by_app()
-            || self.tcp.unread(&connection.tcp) == 0;
+        let is_read = || {
+            connection.app.is_none()
+                || connection.is_closed_by_app()
+                || self.tcp.unread(&connection.tcp) == 0
+        };
         let is_over = connection.half_open_expired
-            || matches!(phase, Phase::TimeWait | Phase::Closed) && is_read;
+            || matches!(phase, Phase::TimeWait | Phase::Closed) && is_read();
         if !is_over {
             // Once closed, how long a peer gets depends on what it has acknowledged by now.
             if (connection.limit_timer == Instant::NEVER || connection.close == Some(Close::Both))

@@ -7,8 +7,9 @@ use crate::counters::Count;
 use crate::packet::ETHERNET_LEN;
 use crate::port::Port;
 use crate::smol::Smoltcp;
+use crate::table::NOWHERE;
 use crate::transport::Tcp;
-use queue::{Burst, Counter, Queue};
+use queue::{BURST_MAX, Burst, Counter, Queue};
 use std::net::SocketAddrV4;
 use tcp::Instant;
 
@@ -44,8 +45,10 @@ impl<Q: Queue, A: App, T: Tcp> Engine<Q, A, T> {
     pub fn poll(&mut self, now: Instant) -> usize {
         let Self { received, port, core } = self;
         let count = port.queue.rx_burst(received);
-        for frame in received.drain(count) {
-            core.frame_arrives(now, port, frame);
+        let mut ahead = [NOWHERE; BURST_MAX];
+        core.look_ahead(&port.queue, received.frames(), &mut ahead);
+        for (frame, place) in received.drain(count).zip(ahead) {
+            core.frame_arrives(now, port, frame, place);
         }
         core.input(now);
         core.timers(now);

@@ -121,13 +121,7 @@ fn classify_ipv4(identity: &Identity, mac: Mac, bytes: &[u8]) -> Result<Packet, 
         return Err(Count::RxOversize);
     }
     match ip[9] {
-        PROTOCOL_TCP => {
-            let tcp = &bytes[ip_header_len..ip_len];
-            let (ports, segment, is_plain) = read_tcp(identity, ip, tcp)?;
-            let flow = Flow::new(SocketAddrV4::new(source, ports.0), ports.1);
-            let tcp = segment;
-            Ok(Packet::Tcp(Segment { flow, mac, ip_header_len, ip_len, tcp, is_plain }))
-        }
+        PROTOCOL_TCP => read_tcp(identity, mac, &bytes[..ip_len], ip_header_len),
         PROTOCOL_ICMP => Ok(Packet::Icmp { ip_header_len, ip_len }),
         _ => Err(Count::RxUnknownProtocol),
     }
@@ -139,47 +133,66 @@ pub(crate) fn may_be_a_peer(address: Ipv4Addr) -> bool {
     first != 0 && first != 127 && first < 224
 }
 
-/// Source and destination port of the segment in `bytes`, its header, and whether that is plain.
-/// `ip` is the header before it.
+/// Reads the segment in `packet`, behind an IPv4 header that was found good.
 fn read_tcp(
     identity: &Identity,
-    ip: &[u8; IPV4_LEN],
-    bytes: &[u8],
-) -> Result<((u16, u16), tcp::Segment<'static>, bool), Count> {
-    let (header, _) = bytes.split_first_chunk::<TCP_LEN>().ok_or(Count::RxBadTcpHeader)?;
+    mac: Mac,
+    packet: &[u8],
+    ip_header_len: usize,
+) -> Result<Packet, Count> {
+    let bytes = &packet[ip_header_len..];
+    let header = bytes.first_chunk::<TCP_LEN>().ok_or(Count::RxBadTcpHeader)?;
     let header_len = usize::from(header[12] >> 4) * 4;
-    let ports = (be16(header, 0), be16(header, 2));
-    if !(TCP_LEN..=bytes.len()).contains(&header_len) || ports.0 == 0 || ports.1 == 0 {
+    let (source_port, local_port) = (be16(header, 0), be16(header, 2));
+    if !(TCP_LEN..=bytes.len()).contains(&header_len) || source_port == 0 || local_port == 0 {
         return Err(Count::RxBadTcpHeader);
     }
-    let len = u16::try_from(bytes.len()).map_err(|_| Count::RxBadTcpHeader)?;
+    let payload_len = u16::try_from(bytes.len() - header_len).map_err(|_| Count::RxBadTcpHeader)?;
     if identity.verify_tcp {
-        let sum = Sum::default().add_pseudo_header(&ip[12..], PROTOCOL_TCP, len);
+        let len = payload_len + u16::from(header[12] >> 4) * 4;
+        let sum = Sum::default().add_pseudo_header(&packet[12..20], PROTOCOL_TCP, len);
         if !sum.add(bytes).is_good() {
             return Err(Count::RxBadTcpChecksum);
         }
     }
     let flags = Flags::from_bits(header[13]);
-    if flags.contains(Flags::SYN | Flags::FIN)
-        || flags.contains(Flags::SYN | Flags::RST)
-        || flags.contains(Flags::FIN | Flags::RST)
-    {
+    let control = (Flags::SYN.with(Flags::FIN).with(Flags::RST)).to_bits() & flags.to_bits();
+    if control.count_ones() > 1 {
         return Err(Count::RxBadTcpFlags);
     }
     let plain = Options::parse_plain(&bytes[TCP_LEN..header_len]);
     if plain.is_none() {
         check_options(&bytes[TCP_LEN..header_len])?;
     }
-    let segment = tcp::Segment {
-        seq: Seq(be32(header, 4)),
-        ack: Seq(be32(header, 8)),
-        wnd: be16(header, 14),
-        up: be16(header, 18),
-        flags,
-        payload_len: len - u16::try_from(header_len).expect("at most 60"),
-        options: plain.unwrap_or_default(),
-    };
-    Ok((ports, segment, plain.is_some()))
+    let source = Ipv4Addr::from_bits(be32(packet, 12));
+    Ok(Packet::Tcp(Segment {
+        flow: Flow::new(SocketAddrV4::new(source, source_port), local_port),
+        mac,
+        ip_header_len,
+        ip_len: packet.len(),
+        tcp: tcp::Segment {
+            seq: Seq(be32(header, 4)),
+            ack: Seq(be32(header, 8)),
+            wnd: be16(header, 14),
+            up: be16(header, 18),
+            flags,
+            payload_len,
+            options: plain.unwrap_or_default(),
+        },
+        is_plain: plain.is_some(),
+    }))
+}
+
+/// The flow of the segment that `frame` probably carries, at the places where it usually lies.
+/// Nothing is checked: it may be used to look ahead, and for nothing else.
+pub(crate) fn peek_flow(frame: &[u8]) -> Option<Flow> {
+    let headers = frame.first_chunk::<{ ETHERNET_LEN + IPV4_LEN + TCP_LEN }>()?;
+    // The length of the IPv4 header, and the protocol.
+    if headers[14] & 0xf != 5 || headers[23] != PROTOCOL_TCP {
+        return None;
+    }
+    let peer = SocketAddrV4::new(Ipv4Addr::from_bits(be32(headers, 26)), be16(headers, 34));
+    Some(Flow::new(peer, be16(headers, 36)))
 }
 
 /// The number behind a segment that TCP has written, and its acknowledgement; `None` if it has

@@ -139,6 +139,13 @@ impl<C, T> Connection<C, T> {
         }
     }
 
+    /// A word from each of its cache lines beside those that TCP has.
+    pub(crate) fn touch(&self) -> u64 {
+        let marks = u64::from(self.told_once) + u64::from(self.half_open_expired);
+        let times = [self.heard_at, self.waiting_since, self.limit_timer, self.wheel_timer];
+        times.iter().fold(marks, |sum, time| sum.wrapping_add(time.as_nanos()))
+    }
+
     /// Takes note of the segment in `packet`, which is being sent.
     ///
     /// Once TIME-WAIT is reached our FIN has been sent and the peer's acknowledged, so that nothing
@@ -167,6 +174,9 @@ struct Place<C, T> {
     generation: u32,
     connection: Option<Connection<C, T>>,
 }
+
+/// The index of no connection.
+pub(crate) const NOWHERE: u32 = u32::MAX;
 
 /// All connections of an engine but those in TIME-WAIT.
 pub(crate) struct Table<C, T> {
@@ -222,6 +232,21 @@ impl<C, T> Table<C, T> {
 
     pub(crate) fn find(&self, flow: Flow) -> Option<u32> {
         self.flows.find(flow)
+    }
+
+    /// As [`find`](Self::find), for who looked ahead and found `place`, or nothing. Since then the
+    /// connection may have gone, and another one may be there.
+    pub(crate) fn find_at(&self, flow: Flow, place: u32) -> Option<u32> {
+        let connection = self.places.get(place as usize).and_then(|it| it.connection.as_ref());
+        if connection.is_some_and(|connection| connection.flow == flow) {
+            return Some(place);
+        }
+        self.find(flow)
+    }
+
+    /// The connection at `index`, if there is one.
+    pub(crate) fn look_at(&self, index: u32) -> Option<&Connection<C, T>> {
+        self.places.get(index as usize)?.connection.as_ref()
     }
 
     /// The connection at `index`, which must be one.

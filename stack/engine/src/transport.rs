@@ -179,19 +179,31 @@ pub trait Tcp {
     ) -> Option<usize>;
 
     /// The same in the usual case: all output that waits goes into one segment, and nothing is to
-    /// be sent behind it. `None` in any other, and then nothing has changed.
+    /// be sent behind it before the second, what [`poll_timeout`](Self::poll_timeout) would say.
+    /// `None` in any other, and then nothing has changed.
     fn poll_predicted(
         &mut self,
         _now: Instant,
         _conn: &mut Self::Conn,
         _buffer: &mut [u8],
-    ) -> Option<usize> {
+    ) -> Option<(usize, Instant)> {
         None
     }
 
     /// When [`poll_transmit`](Self::poll_transmit) will have something to do: at once if that is
     /// not after `now`, [`Instant::NEVER`] if not before a segment arrives.
     fn poll_timeout(&mut self, now: Instant, conn: &Self::Conn) -> Instant;
+
+    /// Reads a word of each cache line that the next segment of the connection will need, for
+    /// nothing but to have them read. Costs nothing where it is not worth the while.
+    fn touch(&self, _conn: &Self::Conn) -> u64 {
+        0
+    }
+
+    /// The same for its buffers, once the connection itself is at hand.
+    fn touch_buffers(&self, _conn: &Self::Conn) -> u64 {
+        0
+    }
 
     /// Where the connection stands.
     fn phase(&self, conn: &Self::Conn) -> Phase;

@@ -151,17 +151,21 @@ impl Tcb {
     ///
     /// `None` in any other case, and then nothing has changed.
     pub fn poll_predicted(&mut self, now: Instant, backlog: u32) -> Option<PlainOut> {
-        let flight = self.snd.flight();
+        let (flight, smss) = (self.snd.flight(), self.smss());
         let unsent = backlog.saturating_sub(flight);
-        if !self.is_answer_predicted(now, flight, unsent) {
+        // The windows, and what is the most in a segment.
+        let room = (self.snd.una + self.snd.wnd).since(self.snd.nxt);
+        let window = self.congestion.cwnd.saturating_sub(flight);
+        let fits = unsent.wrapping_sub(1) < room.min(window).min(smss);
+        if !fits || !self.is_answer_predicted(now, flight) {
             return None;
         }
         let seq = self.snd.nxt;
-        let timestamps =
-            self.clock.on.then(|| Timestamps { val: self.clock.now(now), ecr: self.clock.recent });
+        let (val, ecr) = (self.clock.now(now), self.clock.recent);
+        let timestamps = self.clock.on.then_some(Timestamps { val, ecr });
         let wnd = self.acknowledging_window();
         self.sent_new(now, unsent, false);
-        if self.congestion.cwnd.saturating_sub(flight + unsent) < self.smss() {
+        if window - unsent < smss {
             // The window is used to the full, whether more waits or not.
             self.congestion.limited = self.snd.nxt;
         }
@@ -170,24 +174,22 @@ impl Tcb {
         Some(PlainOut { seq, ack, wnd, timestamps, payload_offset, payload_len })
     }
 
-    fn is_answer_predicted(&self, now: Instant, flight: u32, unsent: u32) -> bool {
-        let is_open = self.state == State::Established
-            && self.snd.fin == Fin::None
-            && self.snd.probe == Probe::None
-            && !self.pending.keep_alive;
-        let has_plain_header = self.rcv.held.is_empty() && self.rcv.dsack.is_none();
-        let room = (self.snd.una + self.snd.wnd).since(self.snd.nxt);
-        let fits = unsent > 0
-            && unsent <= room
-            && unsent <= self.smss()
-            && unsent <= self.congestion.cwnd.saturating_sub(flight);
+    /// Whether nothing but data in order is to be said, and nothing holds them back but windows.
+    fn is_answer_predicted(&self, now: Instant, flight: u32) -> bool {
         let may_go = if flight == 0 {
             // RFC 5681 §4.1: after idleness the congestion window begins anew.
             now <= self.rtt.expires(self.liveness.sent)
         } else {
             !self.settings.nagle
         };
-        is_open && fits && has_plain_header && may_go && self.recovery.is_quiet()
+        self.state == State::Established
+            && self.snd.fin == Fin::None
+            && self.snd.probe == Probe::None
+            && !self.pending.keep_alive
+            && self.rcv.held.is_empty()
+            && self.rcv.dsack.is_none()
+            && self.recovery.is_quiet()
+            && may_go
     }
 }
 

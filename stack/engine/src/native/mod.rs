@@ -320,7 +320,7 @@ impl Tcp for Native {
         now: Instant,
         conn: &mut NativeConn,
         buffer: &mut [u8],
-    ) -> Option<usize> {
+    ) -> Option<(usize, Instant)> {
         if conn.tcb.poll_timeout().is_some_and(|at| at <= now) {
             return None;
         }
@@ -329,7 +329,7 @@ impl Tcp for Native {
         let start = emit_plain(self.host.address, conn.flow, &segment, buffer);
         let end = start + usize::from(segment.payload_len);
         conn.output.copy_to(&self.outputs, segment.payload_offset, &mut buffer[start..end]);
-        Some(end)
+        Some((end, conn.tcb.poll_timeout().unwrap_or(Instant::NEVER)))
     }
 
     fn poll_timeout(&mut self, now: Instant, conn: &NativeConn) -> Instant {
@@ -337,6 +337,14 @@ impl Tcp for Native {
             return now;
         }
         conn.tcb.poll_timeout().unwrap_or(Instant::NEVER)
+    }
+
+    fn touch(&self, conn: &NativeConn) -> u64 {
+        conn.tcb.touch() ^ u64::from(conn.output.len())
+    }
+
+    fn touch_buffers(&self, conn: &NativeConn) -> u64 {
+        conn.output.touch(&self.outputs)
     }
 
     fn phase(&self, conn: &NativeConn) -> Phase {

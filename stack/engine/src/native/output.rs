@@ -2,6 +2,11 @@
 
 use super::chunks::{Chunks, NONE};
 
+/// Bytes that are fetched from memory at a time, on all machines that we know.
+const CACHE_LINE_BYTES: usize = 64;
+/// Of a chunk, so many bytes are worth looking ahead for: a short response.
+const TOUCHED_BYTES: usize = 4 * CACHE_LINE_BYTES;
+
 /// A queue of bytes in chunks: put at the back, read anywhere, released at the front. Empty, it
 /// holds no chunk.
 ///
@@ -30,6 +35,18 @@ impl Output {
     /// Bytes in it.
     pub(super) fn len(&self) -> u32 {
         self.len
+    }
+
+    /// A word from each cache line of the first chunk that is in use, of its first few, and from
+    /// where the pool keeps it: the next acknowledgement frees it, and the next answer goes there.
+    pub(super) fn touch(&self, chunks: &Chunks) -> u64 {
+        if self.first == NONE {
+            return 0;
+        }
+        let used = &chunks.bytes(self.first)[..(self.len as usize).min(TOUCHED_BYTES)];
+        let lines = used.iter().step_by(CACHE_LINE_BYTES);
+        let sum = lines.fold(0_u64, |sum, byte| sum.wrapping_add(u64::from(*byte)));
+        sum ^ u64::from(chunks.after(self.first))
     }
 
     /// Bytes that the last chunk still takes.
