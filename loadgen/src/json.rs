@@ -64,6 +64,7 @@ pub fn report(
         latency: reported,
         service: outcome.service.as_ref().map(latency).transpose()?,
         lateness: outcome.lateness.as_ref().map(latency).transpose()?,
+        lateness_undisturbed: outcome.lateness_undisturbed.as_ref().map(latency).transpose()?,
         censored: counts.censored(),
         errors: LoadErrors {
             connect: counts.connect,

@@ -130,6 +130,27 @@ impl Gap {
     }
 }
 
+/// Times at which the core was taken away from a thread that would have used it, as far as the
+/// thread could see that: `worker/watch.rs` says when it can.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Interruptions {
+    /// How many.
+    pub count: u64,
+    /// Their lengths in nanoseconds, added up.
+    pub total_ns: u64,
+    /// The longest in nanoseconds.
+    pub longest_ns: u64,
+}
+
+impl Interruptions {
+    /// Adds one.
+    pub(crate) fn add(&mut self, length_ns: u64) {
+        self.count += 1;
+        self.total_ns += length_ns;
+        self.longest_ns = self.longest_ns.max(length_ns);
+    }
+}
+
 /// What one thread cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ThreadUse {
@@ -138,6 +159,8 @@ pub struct ThreadUse {
     /// Time in nanoseconds that it waited for a CPU while others had it; 0 where the kernel does
     /// not say.
     pub delayed_ns: u64,
+    /// Interruptions that it saw, in an open loop.
+    pub interruptions: Interruptions,
     /// Length of its measurement in nanoseconds.
     pub wall_ns: u64,
 }
@@ -185,6 +208,9 @@ pub struct Outcome {
     /// In an open loop, nanoseconds from when a request could have been sent, being due and its
     /// connection free, to when it was: how late the generator itself was.
     pub lateness: Option<Samples>,
+    /// Of those, the requests that no interruption touched from when they could have been sent to
+    /// when they were ([`Interruptions`]).
+    pub lateness_undisturbed: Option<Samples>,
     /// Requests per second of one thread in each interval of 100 ms, as wrk samples them.
     pub rates: Samples,
     /// Responses in each element of the series.
@@ -213,6 +239,8 @@ impl Outcome {
         self.latency.merge(&other.latency);
         merge_some(&mut self.service, other.service.as_ref());
         merge_some(&mut self.lateness, other.lateness.as_ref());
+        let undisturbed = other.lateness_undisturbed.as_ref();
+        merge_some(&mut self.lateness_undisturbed, undisturbed);
         self.rates.merge(&other.rates);
         let longest = self.series.len().max(other.series.len());
         self.series.resize(longest, 0);

@@ -59,6 +59,10 @@ pub enum Spin {
 /// takes to wake an idle core, which is 100 µs and more on a virtual machine.
 pub const SPIN_NS: u64 = 250_000;
 
+/// How long a look at what has happened, which takes less than 1 µs, has to last to be taken for an
+/// interruption: half of the 10 µs within which a request is to be sent.
+pub const INTERRUPTION_NS: u64 = 5_000;
+
 /// How bytes reach the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransportKind {

@@ -101,6 +101,11 @@ pub(crate) fn strerror(errno: i32) -> String {
 
 /// What happens on connections. `now_ns` is the transport's clock.
 pub trait Handler {
+    /// The transport has done nothing in its turn but look for what has happened, or wait for it,
+    /// until now, which is what `clock` reads; it has `found` something, which comes next. A
+    /// transport that cannot tell need not say so.
+    fn looked(&mut self, _clock: impl FnOnce() -> u64, _found: bool) {}
+
     /// A connection is open.
     fn opened(&mut self, now_ns: u64, slot: usize) -> Next;
 

@@ -7,9 +7,13 @@
 //! * in an open loop, where one request in a hundred left later than it could have by more than
 //!   [`LATENESS_LIMIT_NS`] and by more than a tenth of the median time that the service took: the
 //!   wait is then in the latency, and is not the server's.
+//!
+//! Why it was is said with it, since the cures differ: a thread that has too much to do of its own
+//! wants fewer requests, one whose core is taken away wants a core that nothing else uses.
 
 use crate::outcome::{Outcome, ThreadUse};
 use crate::plan::{Plan, Schedule, Spin};
+use crate::samples::Samples;
 use crate::units::format_time_us;
 use record::LoadClient;
 
@@ -31,15 +35,9 @@ pub fn judge(plan: &Plan, outcome: &Outcome) -> LoadClient {
     let late = counts.late + counts.unsent;
     let service = outcome.service.as_ref().unwrap_or(&outcome.latency);
     let shares = |part_ns: fn(&ThreadUse) -> u64| -> Vec<f64> {
-        outcome
-            .threads
-            .iter()
-            .map(|thread| match thread.wall_ns {
-                0 => 0.0,
-                wall_ns => 100.0 * part_ns(thread) as f64 / wall_ns as f64,
-            })
-            .collect()
+        outcome.threads.iter().map(|thread| share_percent(part_ns(thread), thread)).collect()
     };
+    let seen = outcome.threads.iter().map(|thread| thread.interruptions);
     LoadClient {
         target_rps: is_open.then(|| per_second(due as f64)),
         sent_rps: per_second(counts.sent as f64),
@@ -51,46 +49,112 @@ pub fn judge(plan: &Plan, outcome: &Outcome) -> LoadClient {
         longest_gap_at_s: outcome.gap.began_ns.saturating_sub(outcome.began_ns) as f64 / 1e9,
         thread_cpu_percent: shares(|thread| thread.cpu_ns),
         thread_delayed_percent: shares(|thread| thread.delayed_ns),
-        limit: limit(plan, outcome, &shares(|thread| thread.cpu_ns + thread.delayed_ns)),
+        thread_interrupted_percent: match is_open {
+            true => shares(|thread| thread.interruptions.total_ns),
+            false => Vec::new(),
+        },
+        interruptions: is_open.then(|| seen.clone().map(|thread| thread.count).sum()),
+        longest_interruption_s: is_open
+            .then(|| seen.clone().map(|thread| thread.longest_ns).max().unwrap_or(0) as f64 / 1e9),
+        disturbed: disturbed(outcome),
+        limit: limit(plan, outcome),
     }
 }
 
-fn limit(plan: &Plan, outcome: &Outcome, wanted_percent: &[f64]) -> Option<String> {
-    match (&outcome.lateness, &outcome.service) {
-        (Some(lateness), Some(service)) => {
-            let lateness_ns = lateness.percentile(99.0);
-            let median_ns = service.percentile(50.0);
-            if lateness_ns <= LATENESS_LIMIT_NS || lateness_ns <= median_ns / 10 {
-                return None;
-            }
-            #[expect(clippy::cast_precision_loss, reason = "printed with two decimals")]
-            let micros = |nanoseconds: u64| format_time_us(nanoseconds as f64 / 1000.0);
-            Some(format!(
-                "The client was the limit: 1 % of the requests left {} or more after they could \
-                 have, and the median time of the service is {}. Use more threads (-t), give each \
-                 a CPU of its own (--pin), or ask for a lower rate.",
-                micros(lateness_ns),
-                micros(median_ns)
-            ))
-        }
-        _ if plan.spin == Spin::Always => None,
-        _ => {
-            let busiest = wanted_percent.iter().copied().fold(0.0, f64::max);
-            (busiest >= CPU_LIMIT_PERCENT).then(|| {
-                format!(
-                    "The client was the limit: its busiest thread used its CPU, or waited for it, \
-                     {busiest:.0} % of the time. Use more threads (-t) and give each a CPU of \
-                     its own (--pin)."
-                )
-            })
-        }
+/// What of a thread's time a part of it was, in percent.
+#[expect(clippy::cast_precision_loss, reason = "a percentage")]
+fn share_percent(part_ns: u64, thread: &ThreadUse) -> f64 {
+    if thread.wall_ns == 0 { 0.0 } else { 100.0 * part_ns as f64 / thread.wall_ns as f64 }
+}
+
+/// The sends of an open loop that an interruption touched.
+fn disturbed(outcome: &Outcome) -> Option<u64> {
+    let undisturbed = outcome.lateness_undisturbed.as_ref()?.count();
+    outcome.lateness.as_ref().map(|lateness| lateness.count() - undisturbed)
+}
+
+fn limit(plan: &Plan, outcome: &Outcome) -> Option<String> {
+    let why = match plan.schedule {
+        Schedule::Open { .. } => lateness_limit(plan.spin, outcome)?,
+        Schedule::Closed if plan.spin == Spin::Always => return None,
+        Schedule::Closed => cpu_limit(&outcome.threads)?,
+    };
+    Some(format!("The client was the limit: {why}"))
+}
+
+/// What is wrong with an open loop, and how to cure it.
+fn lateness_limit(spin: Spin, outcome: &Outcome) -> Option<String> {
+    let lateness = outcome.lateness.as_ref()?;
+    let median_ns = outcome.service.as_ref()?.percentile(50.0);
+    let is_late = |samples: &Samples| {
+        let lateness_ns = samples.percentile(99.0);
+        lateness_ns > LATENESS_LIMIT_NS && lateness_ns > median_ns / 10
+    };
+    if !is_late(lateness) {
+        return None;
     }
+    #[expect(clippy::cast_precision_loss, reason = "printed with two decimals")]
+    let micros = |nanoseconds: u64| format_time_us(nanoseconds as f64 / 1000.0);
+    let fact = format!(
+        "1 % of the requests left {} or more after they could have, and the median time of the \
+         service is {}.",
+        micros(lateness.percentile(99.0)),
+        micros(median_ns)
+    );
+    let interrupted_percent = worst(&outcome.threads, |thread| thread.interruptions.total_ns);
+    let undisturbed = outcome.lateness_undisturbed.as_ref().filter(|samples| is_late(samples));
+    let cause = match undisturbed {
+        None => format!(
+            "Others had its core meanwhile, {interrupted_percent:.1} % of the time that it looked \
+             for something to send. Pin each thread (--pin) to a CPU that nothing else uses; \
+             'loadgen noise --cpu N' shows what a CPU is good for."
+        ),
+        Some(_) if spin == Spin::Never => "It slept until the kernel's timer rang, as --spin \
+             never wants. Use --spin near."
+            .to_owned(),
+        Some(undisturbed) => format!(
+            "Its own work kept it: of the requests that no interruption touched, 1 % left {} or \
+             more late. Use more threads (-t), each with a CPU of its own, or ask for a lower \
+             rate (-R).",
+            micros(undisturbed.percentile(99.0))
+        ),
+    };
+    Some(format!("{fact} {cause}"))
+}
+
+/// What is wrong with a closed loop, and how to cure it.
+fn cpu_limit(threads: &[ThreadUse]) -> Option<String> {
+    let busiest = threads.iter().max_by(|one, other| {
+        let wanted = |thread: &ThreadUse| share_percent(thread.cpu_ns + thread.delayed_ns, thread);
+        wanted(one).total_cmp(&wanted(other))
+    })?;
+    let used_percent = share_percent(busiest.cpu_ns, busiest);
+    let waited_percent = share_percent(busiest.delayed_ns, busiest);
+    if used_percent + waited_percent < CPU_LIMIT_PERCENT {
+        return None;
+    }
+    let fact = format!("its busiest thread used its CPU {used_percent:.0} % of the time");
+    // What it waited was there to be used: without the wait it might have had time to spare.
+    Some(if waited_percent < 100.0 - CPU_LIMIT_PERCENT {
+        format!("{fact} with its own work. Use more threads (-t), each with a CPU of its own.")
+    } else {
+        format!(
+            "{fact} with its own work, and others had that CPU {waited_percent:.0} % of the time. \
+             Pin each thread (--pin) to a CPU that nothing else uses, neither the server nor \
+             another thread."
+        )
+    })
+}
+
+/// The largest share that a part has of the time of a thread, in percent.
+fn worst(threads: &[ThreadUse], part_ns: fn(&ThreadUse) -> u64) -> f64 {
+    threads.iter().map(|thread| share_percent(part_ns(thread), thread)).fold(0.0, f64::max)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::{Counts, Gap};
+    use crate::outcome::{Counts, Gap, Interruptions};
     use crate::plan::Arrival;
     use crate::samples::Samples;
     use std::collections::BTreeMap;
@@ -111,12 +175,18 @@ mod tests {
             latency: samples(&[MS]),
             service: None,
             lateness: None,
+            lateness_undisturbed: None,
             rates: samples(&[]),
             series: Vec::new(),
             errnos: BTreeMap::new(),
             gap: Gap { began_ns: 100 + 500 * MS, length_ns: 250 * MS },
             in_flight_ns: 4_000_000_000,
-            threads: vec![ThreadUse { cpu_ns, delayed_ns: 100 * MS, wall_ns: 1000 * MS }],
+            threads: vec![ThreadUse {
+                cpu_ns,
+                delayed_ns: 100 * MS,
+                interruptions: Interruptions { count: 3, total_ns: 25 * MS, longest_ns: 20 * MS },
+                wall_ns: 1000 * MS,
+            }],
             wrk: None,
             began_ns: 100,
             ended_ns: 100 + 1000 * MS,
@@ -136,24 +206,40 @@ mod tests {
         assert_eq!((quiet.in_flight_mean, quiet.littles_law), (4.0, 2.0));
         assert_eq!((quiet.longest_gap_s, quiet.longest_gap_at_s), (0.25, 0.5));
         let busy = judge(&plan, &outcome(850 * MS)).limit.unwrap();
-        assert!(busy.contains(" 95 % of the time"), "{busy}");
+        assert!(busy.contains(" 85 % of the time"), "{busy}");
+        assert!(busy.contains("others had that CPU 10 % of the time. Pin"), "{busy}");
+        let mut undelayed = outcome(950 * MS);
+        undelayed.threads[0].delayed_ns = 0;
+        let busy = judge(&plan, &undelayed).limit.unwrap();
+        assert!(busy.contains(" 95 % of the time with its own work. Use more threads"), "{busy}");
         let spinning = judge(&Plan { spin: Spin::Always, ..plan }, &outcome(1000 * MS));
         assert_eq!(spinning.limit, None);
     }
 
     #[test]
-    fn an_open_loop_is_judged_by_its_lateness() {
-        let of = |lateness_ns: u64| {
+    fn an_open_loop_is_judged_by_its_lateness_and_the_cause_is_named() {
+        let of = |lateness_ns: u64, undisturbed_ns: u64| {
             let mut outcome = outcome(1000 * MS);
             outcome.service = Some(samples(&[MS]));
-            outcome.lateness = Some(samples(&[lateness_ns]));
+            outcome.lateness = Some(samples(&[undisturbed_ns, lateness_ns]));
+            outcome.lateness_undisturbed = Some(samples(&[undisturbed_ns]));
             outcome.counts.late = 5;
             outcome.counts.unsent = 15;
             outcome
         };
-        let quiet = judge(&open(), &of(90_000));
+        let quiet = judge(&open(), &of(90_000, 90_000));
         assert_eq!((quiet.limit, quiet.target_rps), (None, Some(2015.0)));
         assert_eq!(quiet.on_time_percent, Some(100.0 * (1.0 - 20.0 / 2015.0)));
-        assert!(judge(&open(), &of(120_000)).limit.unwrap().contains("120."));
+        let others = judge(&open(), &of(120_000, 90_000));
+        assert_eq!((others.interruptions, others.longest_interruption_s), (Some(3), Some(0.02)));
+        assert_eq!((others.disturbed, others.thread_interrupted_percent), (Some(1), vec![2.5]));
+        let others = others.limit.unwrap();
+        assert!(others.contains("120.") && others.contains("Others had its core meanwhile, 2.5 %"));
+        assert!(others.contains("--pin") && !others.contains("own work"), "{others}");
+        let own = judge(&open(), &of(500_000, 120_000)).limit.unwrap();
+        assert!(own.contains("Its own work") && own.contains("120."), "{own}");
+        assert!(own.contains("-t") && !own.contains("Others"), "{own}");
+        let never = judge(&Plan { spin: Spin::Never, ..open() }, &of(500_000, 500_000));
+        assert!(never.limit.unwrap().contains("--spin near"));
     }
 }

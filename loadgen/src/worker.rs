@@ -15,6 +15,7 @@ mod handler;
 mod opening;
 mod tally;
 mod timers;
+mod watch;
 
 pub use crate::outcome::{Counts, Outcome};
 pub(crate) use tally::Tally;
@@ -109,9 +110,11 @@ pub fn run<T: Transport, S: Source>(
     }
     loop {
         let now_ns = transport.now_ns();
+        worker.tally.watch.read(now_ns);
         worker.tally.in_flight_ns += u128::from(held) * u128::from(now_ns - before_ns);
         before_ns = now_ns;
         if meter.is_due(now_ns) {
+            worker.tally.watch.work();
             if meter.begins(now_ns) {
                 worker.tally.begin(now_ns, worker.in_flight);
             }
@@ -127,8 +130,11 @@ pub fn run<T: Transport, S: Source>(
         }
         worker.serve_timers(now_ns, transport);
         worker.send_due(now_ns, transport);
-        let wait_ns = worker.wait_ns(transport.now_ns(), meter.due_ns().min(meter.end_ns()));
+        let ready_ns = transport.now_ns();
+        worker.tally.watch.read(ready_ns);
+        let wait_ns = worker.wait_ns(ready_ns, meter.due_ns().min(meter.end_ns()));
         held = worker.in_flight;
+        worker.tally.watch.poll(wait_ns);
         transport.poll(wait_ns, &mut worker).map_err(LoadError::Transport)?;
     }
 }
@@ -196,6 +202,7 @@ impl<S: Source> Worker<S> {
 
     fn serve_timers<T: Transport>(&mut self, now_ns: u64, transport: &mut T) {
         while let Some((slot, timer)) = self.timers.take(now_ns) {
+            self.tally.watch.work();
             match timer {
                 Timer::Retry => self.open(now_ns, slot, transport),
                 Timer::Opening => self.end_opening(now_ns, slot, transport),
@@ -214,6 +221,7 @@ impl<S: Source> Worker<S> {
             }
             let Some((slot, free_ns)) = self.take_free() else { return };
             let sent_ns = transport.now_ns();
+            self.tally.watch.read(sent_ns);
             if matches!(self.start_due(sent_ns, free_ns, slot), Next::Send) {
                 transport.send(slot, self);
             }
@@ -274,9 +282,7 @@ impl<S: Source> Worker<S> {
         if now_ns - intended_ns > LATE_NS {
             self.tally.counts.late += self.depth;
         }
-        if let Some(lateness) = &mut self.tally.lateness {
-            lateness.record(now_ns - intended_ns.max(free_ns));
-        }
+        self.tally.sent_since(intended_ns.max(free_ns), now_ns);
         self.start(now_ns, intended_ns, slot)
     }
 
@@ -313,6 +319,7 @@ impl<S: Source> Worker<S> {
     /// Makes the next batch and sends it, unless the source has stopped: the loop ends the run
     /// after this turn, and a script that counts its requests gets as many as it wanted.
     fn start(&mut self, now_ns: u64, intended_ns: u64, slot: usize) -> Next {
+        self.tally.watch.work();
         let connection = &mut self.connections[slot];
         if self.source.stopped() {
             connection.phase = Phase::Free { since_ns: now_ns };

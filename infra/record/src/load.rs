@@ -29,6 +29,11 @@ pub struct LoadReport {
     /// to when it was: how late the generator was.
     #[serde(default)]
     pub lateness: Option<Latency>,
+    /// The samples of `lateness` of those requests that no interruption touched between the two
+    /// moments: a time at which the generator's thread looked for something to do and the core did
+    /// something else. `client.disturbed` says how many are left out.
+    #[serde(default)]
+    pub lateness_undisturbed: Option<Latency>,
     /// Samples of `latency` that say how long a request had waited when it was given up or the
     /// measurement ended: `errors.hung` and `unsent`.
     #[serde(default)]
@@ -67,7 +72,7 @@ pub struct LoadReport {
 
 impl LoadReport {
     /// The version written by this build.
-    pub const SCHEMA: u32 = 3;
+    pub const SCHEMA: u32 = 4;
 }
 
 /// What the generator was asked for.
@@ -200,6 +205,19 @@ pub struct LoadClient {
     pub thread_cpu_percent: Vec<f64>,
     /// Time that each thread waited for a CPU while others had it, in percent of the time measured.
     pub thread_delayed_percent: Vec<f64>,
+    /// Interruptions of 5 µs and more that each thread saw while it looked for something to do, in
+    /// percent of the time measured; empty in a closed loop, which does not look out for them.
+    #[serde(default)]
+    pub thread_interrupted_percent: Vec<f64>,
+    /// How many interruptions all threads saw in an open loop.
+    #[serde(default)]
+    pub interruptions: Option<u64>,
+    /// The longest of them in seconds; 0 where there was none.
+    #[serde(default)]
+    pub longest_interruption_s: Option<f64>,
+    /// Sends of an open loop that `lateness` has and `lateness_undisturbed` leaves out.
+    #[serde(default)]
+    pub disturbed: Option<u64>,
     /// Requests in flight, averaged over the measurement.
     pub in_flight_mean: f64,
     /// What Little's law makes of throughput and latency from the send on: it is near

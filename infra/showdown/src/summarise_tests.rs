@@ -88,6 +88,7 @@ fn load(rps: u32, latencies_us: &[u32]) -> LoadReport {
         },
         service: None,
         lateness: None,
+        lateness_undisturbed: None,
         censored: 0,
         errors: LoadErrors::default(),
         errors_by_errno: Vec::new(),

@@ -4,6 +4,7 @@
 //! come out. They need no root, and setpriv of util-linux, which every Debian has.
 
 use hdrhistogram::Histogram;
+use record::LoadReport;
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -67,7 +68,8 @@ fn report() -> String {
     histogram.record(512_000).unwrap();
     let histogram = record::encode_histogram(&histogram).unwrap();
     let mut report = serde_json::json!({
-        "schema": 3, "duration_s": 1.0, "requests": "N", "read_bytes": 1, "throughput_rps": "F",
+        "schema": LoadReport::SCHEMA, "duration_s": 1.0, "requests": "N", "read_bytes": 1,
+        "throughput_rps": "F",
         "errors": {"connect": 0, "read": 0, "write": 0, "timeout": 0, "status": 0, "framing": 0},
         "status": {"200": 1}, "sent": "N", "in_flight": 0, "reopened": 0, "interval_s": 0.1,
         "interval_requests": [], "cpu_s": 0.1,

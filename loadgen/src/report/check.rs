@@ -21,10 +21,15 @@ pub fn check(outcome: &Outcome, client: &LoadClient) -> String {
     } else {
         say("Requests sent", format!("{:.2}/s", client.sent_rps));
     }
-    if let (Some(service), Some(lateness)) = (&outcome.service, &outcome.lateness) {
+    if let (Some(service), Some(lateness), Some(undisturbed)) =
+        (&outcome.service, &outcome.lateness, &outcome.lateness_undisturbed)
+    {
         say("Latency from due", summary(&outcome.latency));
         say("Latency from sent", summary(service));
-        say("Client's lateness", summary(lateness));
+        say("Lateness, all sends", summary(lateness));
+        say("Lateness, undisturbed", summary(undisturbed));
+        let left_out = client.disturbed.unwrap_or(0);
+        say("  leaves out", format!("{left_out} of {} sends", lateness.count()));
     } else {
         say("Latency from sent", summary(&outcome.latency));
     }
@@ -37,6 +42,11 @@ pub fn check(outcome: &Outcome, client: &LoadClient) -> String {
     };
     say("CPU of each thread", shares(&client.thread_cpu_percent));
     say("Kept from its CPU", shares(&client.thread_delayed_percent));
+    if let (Some(count), Some(longest_s)) = (client.interruptions, client.longest_interruption_s) {
+        let percent = shares(&client.thread_interrupted_percent);
+        let longest = format_time_us(longest_s * 1e6);
+        say("Interruptions seen", format!("{count}, longest {longest}; of each thread {percent}"));
+    }
     say(
         "Requests in flight",
         format!("{:.2}; by Little's law {:.2}", client.in_flight_mean, client.littles_law),

@@ -258,10 +258,14 @@ impl Transport for EpollTransport {
 
     fn poll(&mut self, wait_ns: u64, handler: &mut impl Handler) -> io::Result<()> {
         // What is done here is worth returning for, and may be followed by more.
-        let wait_ns = if self.unfinished.is_empty() { wait_ns } else { 0 };
+        let is_idle = self.unfinished.is_empty();
+        let wait_ns = if is_idle { wait_ns } else { 0 };
         // NB: before the wait, so that no event in hand is of a socket that was replaced here.
         self.read_unfinished(handler);
         let count = self.epoll.wait(&mut self.events, wait_ns)?;
+        if is_idle {
+            handler.looked(sys::monotonic_ns, count > 0);
+        }
         for index in 0..count {
             self.serve(self.events[index], handler);
         }

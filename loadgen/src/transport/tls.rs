@@ -168,6 +168,10 @@ impl<H: Handler> Ciphertext<'_, H> {
 }
 
 impl<H: Handler> Handler for Ciphertext<'_, H> {
+    fn looked(&mut self, clock: impl FnOnce() -> u64, found: bool) {
+        self.above.looked(clock, found);
+    }
+
     fn opened(&mut self, now_ns: u64, slot: usize) -> Next {
         let connection = &mut self.layer.slots[slot];
         match connection.begin(&self.layer.client) {

@@ -355,9 +355,13 @@ impl Transport for UringTransport {
             return Err(error);
         }
         // What was left over from the turn before is worth returning for.
-        self.ring.wait(if self.reaped.is_empty() { wait_ns } else { 0 })?;
+        let entered = self.ring.wait(if self.reaped.is_empty() { wait_ns } else { 0 })?;
         let first = self.reaped.len();
         self.ring.reap(&mut self.reaped);
+        // The kernel sends and receives in the call, which is work even if nothing comes of it.
+        if !entered {
+            handler.looked(sys::monotonic_ns, !self.reaped.is_empty());
+        }
         self.settle_sends(first, handler);
         let now_ns = self.now_ns();
         for _ in 0..self.events {

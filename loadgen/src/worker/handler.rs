@@ -89,7 +89,15 @@ impl<S: Source> Worker<S> {
 }
 
 impl<S: Source> Handler for Worker<S> {
+    fn looked(&mut self, clock: impl FnOnce() -> u64, found: bool) {
+        // A closed loop has no time at which it should have sent, and is spared the reading.
+        if self.arrivals.is_some() {
+            self.tally.watch.looked(clock(), found);
+        }
+    }
+
     fn opened(&mut self, now_ns: u64, slot: usize) -> Next {
+        self.tally.watch.work();
         self.connections[slot].opening_ns = None;
         match self.connections[slot].phase {
             Phase::Resting { .. } => {
@@ -102,6 +110,7 @@ impl<S: Source> Handler for Worker<S> {
     }
 
     fn received(&mut self, now_ns: u64, slot: usize, bytes: &[u8], reusable: bool) -> Next {
+        self.tally.watch.work();
         self.tally.counts.read_bytes += bytes.len() as u64;
         if self.awaited(slot) == 0 {
             // Nobody asked: a server may say why it is about to close a connection that is idle.
@@ -142,6 +151,7 @@ impl<S: Source> Handler for Worker<S> {
     }
 
     fn closed(&mut self, now_ns: u64, slot: usize) -> Next {
+        self.tally.watch.work();
         let parser = &mut self.connections[slot].parser;
         if !parser.has_begun() {
             return self.reopen(now_ns, slot);
@@ -160,6 +170,7 @@ impl<S: Source> Handler for Worker<S> {
     }
 
     fn failed(&mut self, now_ns: u64, slot: usize, failure: Failure, errno: i32) -> Next {
+        self.tally.watch.work();
         let lost = self.abandon(slot);
         self.tally.failed(failure, errno, lost);
         if failure == Failure::Connect {

@@ -1,8 +1,9 @@
 //! What one thread writes down while it runs.
 
+use super::watch::Watch;
 use crate::interval::Tap;
 use crate::outcome::{Counts, Gap, WrkFigures};
-use crate::plan::{Plan, Schedule};
+use crate::plan::{Plan, Schedule, Spin};
 use crate::samples::Samples;
 use crate::transport::Failure;
 use std::collections::BTreeMap;
@@ -38,6 +39,8 @@ pub(crate) struct Tally {
     pub(crate) latency: Samples,
     pub(crate) service: Option<Samples>,
     pub(crate) lateness: Option<Samples>,
+    pub(crate) lateness_undisturbed: Option<Samples>,
+    pub(crate) watch: Watch,
     pub(crate) errnos: BTreeMap<(Failure, i32), u64>,
     pub(crate) gap: Gap,
     pub(crate) in_flight_ns: u128,
@@ -59,6 +62,8 @@ impl Tally {
             latency: latencies(),
             service: is_open.then(latencies),
             lateness: is_open.then(latencies),
+            lateness_undisturbed: is_open.then(latencies),
+            watch: Watch::new(plan.spin != Spin::Never),
             errnos: BTreeMap::new(),
             gap: Gap::default(),
             in_flight_ns: 0,
@@ -75,7 +80,10 @@ impl Tally {
         self.counts = Counts { sent: in_flight, ..Counts::default() };
         self.statuses.fill(0);
         self.latency.clear();
-        self.service.iter_mut().chain(&mut self.lateness).for_each(Samples::clear);
+        let Self { service, lateness, lateness_undisturbed, .. } = self;
+        let of_open_loop = [service, lateness, lateness_undisturbed];
+        of_open_loop.into_iter().flatten().for_each(Samples::clear);
+        self.watch.begin();
         self.errnos.clear();
         self.gap = Gap::default();
         self.in_flight_ns = 0;
@@ -92,6 +100,15 @@ impl Tally {
             && (at_end || tap.is_due(now_ns))
         {
             tap.hand_over(now_ns, self.counts);
+        }
+    }
+
+    /// A batch of an open loop is sent, which could have been sent since `since_ns`.
+    pub(super) fn sent_since(&mut self, since_ns: u64, now_ns: u64) {
+        let is_undisturbed = !self.watch.touches(since_ns);
+        let undisturbed = self.lateness_undisturbed.as_mut().filter(|_| is_undisturbed);
+        for samples in self.lateness.iter_mut().chain(undisturbed) {
+            samples.record(now_ns - since_ns);
         }
     }
 

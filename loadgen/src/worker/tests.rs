@@ -2,6 +2,7 @@
 //! request of a run is a function, and every latency is known beforehand.
 
 mod failures;
+mod interruptions;
 mod open_loop;
 mod sources;
 
@@ -53,6 +54,10 @@ struct Script {
     poll_ns: u64,
     /// By how much the first wait overruns that only ends by its time.
     stall_ns: u64,
+    /// When the core is taken away while the transport looks or waits, and for how long; in order.
+    interruptions: VecDeque<(u64, u64)>,
+    /// What it costs the thread to write the request of that number.
+    send_cost_ns: fn(u64) -> u64,
     /// What was sent, in order.
     sent: Vec<(u64, Vec<u8>)>,
 }
@@ -70,6 +75,8 @@ impl Script {
             order: 0,
             poll_ns: 0,
             stall_ns: 0,
+            interruptions: VecDeque::new(),
+            send_cost_ns: |_| 0,
             sent: Vec::new(),
         }
     }
@@ -123,16 +130,25 @@ impl Transport for Script {
         for (delay_ns, act) in (self.server)(self.requests) {
             self.schedule(delay_ns, slot, act);
         }
+        self.now_ns += (self.send_cost_ns)(self.requests);
         self.requests += 1;
     }
 
     fn poll(&mut self, wait_ns: u64, handler: &mut impl Handler) -> io::Result<()> {
         let until_ns = self.now_ns + wait_ns.max(self.poll_ns);
         let next_ns = self.acts.peek().map_or(u64::MAX, |Reverse((at_ns, ..))| *at_ns);
-        self.now_ns = next_ns.min(until_ns);
+        // What fell due while a request was written is late.
+        self.now_ns = next_ns.clamp(self.now_ns, until_ns);
         if self.now_ns < next_ns {
             self.now_ns += std::mem::take(&mut self.stall_ns);
         }
+        while let Some((_, length_ns)) =
+            self.interruptions.pop_front_if(|(at, _)| *at <= self.now_ns)
+        {
+            self.now_ns += length_ns;
+        }
+        let (now_ns, next_ns) = (self.now_ns, self.acts.peek().map(|Reverse((at_ns, ..))| *at_ns));
+        handler.looked(|| now_ns, next_ns.is_some_and(|at_ns| at_ns <= now_ns));
         while let Some(Reverse((at_ns, _, slot, generation, act))) = self.acts.peek().copied()
             && at_ns <= self.now_ns
         {

@@ -246,21 +246,21 @@ impl Ring {
     }
 
     /// Submits, and waits for a completion, but not longer than `wait_ns`. Makes no system call
-    /// where there is nothing to submit, to fetch or to wait for.
+    /// where there is nothing to submit, to fetch or to wait for; returns whether it made one.
     ///
     /// # Errors
     /// Whatever `io_uring_enter` returns.
-    pub(super) fn wait(&mut self, wait_ns: u64) -> io::Result<()> {
+    pub(super) fn wait(&mut self, wait_ns: u64) -> io::Result<bool> {
         if wait_ns > 0 && self.ring.completion().is_empty() {
             let timeout = Timespec::from(Duration::from_nanos(wait_ns));
             let arguments = SubmitArgs::new().timespec(&timeout);
             let result = self.ring.submitter().submit_with_args(1, &arguments);
-            return self.after_enter(result);
+            return self.after_enter(result).map(|()| true);
         }
         let submission = self.ring.submission();
         let idle = submission.is_empty() && !submission.taskrun() && !submission.cq_overflow();
         drop(submission);
-        if idle { Ok(()) } else { self.submit() }
+        if idle { Ok(false) } else { self.submit().map(|()| true) }
     }
 
     /// Appends all completions that there are, at most [`COMPLETIONS`].
