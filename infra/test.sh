@@ -15,6 +15,7 @@ declare -A packages=(
   [git]=git
   [ip]=iproute2
   [ethtool]=ethtool
+  [nft]=nftables
   [ping]=iputils-ping
   [curl]=curl
   [wrk]=wrk

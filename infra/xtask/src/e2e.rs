@@ -5,9 +5,10 @@ use anyhow::{Context, Result};
 use std::process::{Command, Stdio};
 
 /// Programs that the suite starts, and the Debian package of each.
-const PROGRAMS: [(&str, &str); 7] = [
+const PROGRAMS: [(&str, &str); 8] = [
     ("ip", "iproute2"),
     ("ethtool", "ethtool"),
+    ("nft", "nftables"),
     ("ping", "iputils-ping"),
     ("curl", "curl"),
     ("wrk", "wrk"),

@@ -223,6 +223,15 @@ pub(crate) fn send(pid: u32, signal: &str) {
     succeeded(signal, &kill.output().expect("sh is there"));
 }
 
+/// Does something in the namespace of a name, which the threads that it starts are in, too.
+pub(crate) fn in_namespace<R>(name: &str, act: impl FnOnce() -> R) -> R {
+    let here = File::open("/proc/thread-self/ns/net").expect("our own namespace");
+    move_to(&File::open(format!("/run/netns/{name}")).expect("it was made"));
+    let result = act();
+    move_to(&here);
+    result
+}
+
 fn move_to(namespace: &File) {
     move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
         .expect("root may change its namespace");

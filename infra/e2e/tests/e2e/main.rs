@@ -21,6 +21,7 @@ mod process;
 mod slow;
 mod tap;
 mod tools;
+mod wire;
 
 /// Makes a module of tests for every mode, each test a function over the mode.
 macro_rules! every_mode {
@@ -77,6 +78,10 @@ mod only_bypass {
         xdp xdp_native memif memif_native => {
             bypass::a_thousand_connections_leave_the_tables_empty
             frames::frames_run_short_and_back_pressure_holds_until_clients_read_or_leave
+            wire::every_byte_arrives_over_a_wire_that_loses
+            wire::every_byte_arrives_once_over_a_wire_that_doubles
+            wire::what_a_wire_corrupts_is_dropped_by_its_checksum
+            wire::every_byte_arrives_over_a_wire_that_does_all_of_it
         }
     }
 }
