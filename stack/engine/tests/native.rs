@@ -235,6 +235,68 @@ fn an_empty_pool_of_output_makes_answers_slower_and_starves_nobody() {
     world.assert_at_rest();
 }
 
+/// Polls until a peer has an answer of `len` bytes to its line, each acknowledged at once.
+fn polls_until_answered(world: &mut World, peer: &mut Peer, len: usize) -> usize {
+    let mut received = 0;
+    let mut answers = world.exchange(peer, &data(b"\n"));
+    peer.seq = peer.seq.wrapping_add(1);
+    for polls in 1..1000 {
+        for answer in answers.iter().filter(|answer| answer.port == peer.port) {
+            received += answer.payload.len();
+            peer.ack = Some(answer.seq_end());
+        }
+        if received == len {
+            world.exchange(peer, &Segment::NONE);
+            return polls;
+        }
+        answers = world.exchange(peer, &Segment::NONE);
+    }
+    panic!("{received} of {len} bytes arrive");
+}
+
+#[test]
+fn who_takes_no_answer_leaves_most_of_the_pool_to_the_others() {
+    // One connection could fill the pool four times.
+    let config = Config { tx_pool_bytes: 256 * 1024, tx_buffer_bytes: 1024 * 1024, ..config() };
+    let mut world = World::new(Mode::Lines(20_000), config);
+    let mut first = world.open(39_999);
+    let alone = polls_until_answered(&mut world, &mut first, 20_000);
+    let greedy = world.open(40_000);
+    world.exchange(&greedy, &data(&[b'\n'; 50]));
+    assert_eq!(world.counter("tx_pool_chunks_now"), 1 + 29, "a ninth of it");
+    assert!(world.counter("tx_pool_short_offers") > 0);
+    for port in 1..=100 {
+        let mut good = world.open(40_000 + port);
+        assert_eq!(polls_until_answered(&mut world, &mut good, 20_000), alone, "{port}");
+    }
+}
+
+#[test]
+fn who_fills_no_hole_leaves_a_share_of_the_pool_to_the_others() {
+    // Ten windows are more than the pool, of 256 chunks.
+    let config = Config { rx_pool_bytes: 512 * 1024, rx_buffer_bytes: 65_535, ..config() };
+    let mut world = World::new(Mode::Patient(6000), config);
+    let body: Vec<u8> = (0..6000).map(common::pattern).collect();
+    for port in 0..10 {
+        let greedy = world.open(30_000 + port);
+        for place in 1..44 {
+            let seq = greedy.seq.wrapping_add(place * 1460);
+            world.exchange(&Peer { seq, ..greedy.clone() }, &data(&body[..1460]));
+        }
+    }
+    assert!(world.counter("rx_store_full_segments") > 0);
+    let held = world.counter("rx_pool_chunks_now");
+    assert!((100..200).contains(&held), "{held}");
+    for port in 1..=100 {
+        let mut good = world.open(40_000 + port);
+        for part in body.chunks(1460) {
+            world.request(&mut good, part);
+        }
+        assert_eq!(world.engine.app().input.len(), usize::from(port) * 6000, "{port}");
+    }
+    assert_eq!(world.counter("rx_pool_chunks_now"), held, "the others hold nothing");
+}
+
 #[test]
 fn every_way_to_end_gives_the_chunks_back() {
     let check = |end: &dyn Fn(&mut World, &Peer)| {

@@ -6,8 +6,16 @@
 //! ```
 //!
 //! Every connection may have one chunk at any time; what it has beyond that comes out of a part
-//! that all connections share. So those that hold on to many chunks, because their peers are slow
-//! or hostile, make the others slower, but never leave them without.
+//! that all connections share. Of that part, a connection takes no more than a fraction of what it
+//! leaves to the others: so one that wants everything hardly counts, and ten of them leave a third
+//! to whoever comes next. Those that hold on to many chunks, because their peers are slow or
+//! hostile, make the others slower, but never leave them without.
+//!
+//! A bound that moves with what is free is how switches share a buffer between ports (Choudhury
+//! and Hahne, "Dynamic queue length thresholds for shared-memory packet switches", 1998).
+
+/// A connection takes no more of the shared part than one in so many of what it leaves.
+const LEAVES: u32 = 8;
 
 /// No chunk.
 pub(super) const NONE: u32 = u32::MAX;
@@ -72,9 +80,12 @@ impl Chunks {
         self.taken
     }
 
-    /// Chunks that a connection can take now, which has some already or not.
-    pub(super) fn available(&self, has_some: bool) -> u32 {
-        self.shared_left + u32::from(!has_some)
+    /// Chunks that a connection can take now, which has `held` already.
+    pub(super) fn available(&self, held: u32) -> u32 {
+        let shared = held.saturating_sub(1);
+        // With each that it takes there is one less to be left.
+        let more = self.shared_left.saturating_sub(LEAVES * shared).div_ceil(LEAVES + 1);
+        more + u32::from(held == 0)
     }
 
     /// Takes a chunk for a connection; there must be one [`available`](Self::available).
@@ -133,20 +144,49 @@ mod tests {
 
     #[test]
     fn a_first_chunk_is_there_for_everyone_and_the_rest_is_shared() {
-        let mut chunks = Chunks::new(64, 2, 128);
+        let mut chunks = Chunks::new(64, 2, 64 * 20);
         let mine = [chunks.take(false), chunks.take(true), chunks.take(true)];
-        assert_eq!((chunks.available(true), chunks.available(false)), (0, 1));
+        // Two of the shared ones are mine, and 18 are left.
+        assert_eq!((chunks.available(3), chunks.available(0), chunks.available(1)), (1, 3, 2));
         let theirs = chunks.take(false);
         assert_eq!(chunks.taken(), 4);
         for (chunk, keeps_some) in [(mine[0], true), (mine[2], true), (mine[1], false)] {
             chunks.give(chunk, keeps_some);
         }
-        assert_eq!((chunks.available(true), chunks.available(false)), (2, 3));
+        assert_eq!((chunks.available(1), chunks.available(0)), (3, 4));
         // The last that was given back is the next one taken.
         assert_eq!(chunks.take(true), mine[1]);
         chunks.give(mine[1], true);
         chunks.give(theirs, false);
         assert_eq!(chunks.taken(), 0);
+    }
+
+    #[test]
+    fn who_takes_all_he_can_leaves_eight_ninths_and_the_next_ones_too() {
+        let mut chunks = Chunks::new(64, 100, 64 * 1000);
+        for (number, left) in [(1, 888), (2, 789), (3, 701), (4, 623), (5, 553)] {
+            let mut held = 0;
+            while chunks.available(held) > 0 {
+                chunks.take(held > 0);
+                held += 1;
+            }
+            assert_eq!(1000 + number - chunks.taken(), left, "after {number}");
+            assert!(held <= 2 + left / LEAVES, "{held}");
+        }
+    }
+
+    #[test]
+    fn the_last_of_the_shared_ones_can_be_taken() {
+        let mut chunks = Chunks::new(64, 1000, 64 * 10);
+        for _ in 0..1000 {
+            let mut held = 0;
+            while chunks.available(held) > 0 {
+                chunks.take(held > 0);
+                held += 1;
+            }
+            assert!(held > 0, "there is one for everyone");
+        }
+        assert_eq!(chunks.taken(), 1010);
     }
 
     #[test]

@@ -103,7 +103,7 @@ impl Native {
 
     /// Bytes that may be offered to the peer of a connection: no more than could be stored.
     fn room(&self, conn: &NativeConn) -> u32 {
-        let chunks = self.inputs.available(!conn.input.is_empty()) as usize;
+        let chunks = conn.input.available(&self.inputs) as usize;
         u32::try_from(chunks * self.inputs.chunk_bytes()).unwrap_or(u32::MAX)
     }
 
