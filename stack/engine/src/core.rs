@@ -246,6 +246,16 @@ impl<A: App, T: Tcp> Core<A, T> {
         Some(result)
     }
 
+    /// Does outside of any event what an application answers to one.
+    pub(crate) fn act(&mut self, now: Instant, id: ConnId, advance: Advance) {
+        let Some(connection) = self.table.by_id(id).filter(|it| it.ended.is_none()) else { return };
+        // Nothing is told here, so that what there is to tell stays.
+        let told_unread = connection.told_unread;
+        self.apply(now, id.index, advance);
+        self.table.at(id.index).told_unread = told_unread;
+        self.table.push_output(id.index);
+    }
+
     // Timers.
 
     pub(crate) fn timers(&mut self, now: Instant) {

@@ -1,6 +1,6 @@
 //! The engine: a queue below, an application above, and one poll that runs to completion.
 
-use crate::app::{App, ConnId, ConnectError, Outbox};
+use crate::app::{Advance, App, ConnId, ConnectError, Outbox};
 use crate::config::Config;
 use crate::core::Core;
 use crate::counters::Count;
@@ -69,6 +69,12 @@ impl<Q: Queue, A: App, T: Tcp> Engine<Q, A, T> {
         send: impl FnOnce(&mut A::Conn, &mut Outbox<'_>) -> R,
     ) -> Option<R> {
         self.core.with(now, id, send)
+    }
+
+    /// Does what `advance` says with a connection, outside of any event: to be told of space or of
+    /// a time, or to close. Nothing where the connection is over.
+    pub fn act(&mut self, now: Instant, id: ConnId, advance: Advance) {
+        self.core.act(now, id, advance);
     }
 
     /// Begins to open a connection to `peer`, which must be on the link: there is no routing.

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{CLIENT, CLIENT_MAC, Mode, SERVER, SERVER_MAC, TestApp, config};
-use engine::{Close, Closed, Config, ConnectError, Count, Engine, Smoltcp};
+use engine::{Advance, Close, Closed, Config, ConnectError, Count, Engine, Event, Smoltcp};
 use queue::Queue;
 use sim::{Clock, Link, Port, PortConfig, pair};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -83,6 +83,39 @@ fn two_engines_connect_exchange_and_close() {
     assert_eq!(two.client.count(Count::ArpRequests), 1);
     assert_eq!(two.client.count(Count::Connects), 2);
     assert!(two.client.is_drained() && two.server.is_drained());
+}
+
+#[test]
+fn a_connection_is_closed_and_reset_outside_of_any_event() {
+    for (how, ends) in [(Close::Both, Closed::Finished), (Close::Reset, Closed::ResetByApp)] {
+        let mut two = Two::new(Mode::Sink, client_config());
+        two.connect(SERVER, 7).expect("room");
+        two.pass(Duration::from_millis(10));
+        let id = two.client.app().opened[0];
+        let advance = Advance { close: Some(how), ..Advance::IDLE };
+        two.client.act(two.clock.now(), id, advance);
+        two.pass(Duration::from_millis(10));
+        assert_eq!(two.client.app().closed, [ends]);
+        assert!(two.client.is_drained() && two.server.is_drained());
+        // Of a connection that is over, nothing is left to act on.
+        two.client.act(two.clock.now(), id, advance);
+        two.pass(Duration::from_millis(10));
+        assert_eq!(two.client.app().closed.len(), 1);
+    }
+}
+
+#[test]
+fn a_wake_up_is_asked_for_outside_of_any_event() {
+    let mut two = Two::new(Mode::Sink, client_config());
+    two.connect(SERVER, 7).expect("room");
+    two.pass(Duration::from_millis(10));
+    let id = two.client.app().opened[0];
+    let wake_at = two.clock.now() + Duration::from_millis(5);
+    two.client.act(two.clock.now(), id, Advance { wake_at, ..Advance::IDLE });
+    two.pass(Duration::from_millis(4));
+    assert!(!two.client.app().events.contains(&Event::Timer));
+    two.pass(Duration::from_millis(2));
+    assert!(two.client.app().events.contains(&Event::Timer));
 }
 
 #[test]
