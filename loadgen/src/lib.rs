@@ -9,11 +9,12 @@
 //!           source ─▶  │   ▲                    validity (was the generator itself the limit?)
 //!                      │   │
 //!         Next: send…  ▼   │ Handler: opened, received, closed, failed
-//!                     transport (epoll or io_uring; TLS between it and the worker for https)
+//!                     transport (epoll or io_uring; TLS between it and the worker for https;
+//!                                userspace TCP over memif)
 //! ```
 //!
-//! What it deliberately does not do: share code with the servers or the stack, which it is to
-//! judge; drop a sample because it is late; fill in samples that were never taken (wrk does both,
+//! What it deliberately does not do: share code with the servers, which it is to judge, or with the
+//! stack, but for the transports that leave the kernel out; drop a sample because it is late; fill in samples that were never taken (wrk does both,
 //! see [`report`]).
 //!
 //! Entry point: [`options::parse`], then [`run::run`]. References: RFC 9110 and 9112 for responses,

@@ -4,15 +4,20 @@
 //! wrk ignores where there is none, and so do we.
 
 use crate::getopt::{self, Item, Spec};
-use crate::output::settings::{self, Setting, Settings};
+use crate::output::settings::{self, Setting};
 use crate::plan::{Arrival, HungRule, Plan, Schedule, Spin, TransportKind};
 use crate::request::{FieldError, Fields};
 use crate::transport::Endpoint;
+use crate::transport::bypass::Settings;
 use crate::units::{parse_metric, parse_time_s};
-use crate::url::{Url, UrlError};
+use crate::url::{Scheme, Url, UrlError};
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::time::Duration;
+
+mod bypass;
+
+use bypass::Flag;
 
 /// What to do, as the command line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +51,8 @@ pub struct Options {
     pub check: bool,
     /// Where connections lead, in turn, instead of to the URL's host.
     pub connect: Vec<Endpoint>,
+    /// What the transport is set up with, where the kernel's TCP is left out.
+    pub bypass: Option<Settings>,
     /// CPUs that the threads are pinned to in turn; empty where they are not pinned.
     pub pin: Vec<usize>,
     /// Whether the threads are pinned in turn to all CPUs that this process may use.
@@ -53,7 +60,7 @@ pub struct Options {
     /// Where the JSON report goes.
     pub json: Option<PathBuf>,
     /// Outputs beside wrk's text.
-    pub output: Settings,
+    pub output: settings::Settings,
     /// What was ignored, each in a sentence.
     pub warnings: Vec<String>,
 }
@@ -126,6 +133,7 @@ enum Id {
     Connect,
     Check,
     Output(Setting),
+    Bypass(Flag),
 }
 
 const fn spec(id: Id, short: Option<char>, long: Option<&'static str>, value: bool) -> Spec<Id> {
@@ -139,7 +147,7 @@ const fn beyond(id: Id, short: Option<char>, long: &'static str, value: bool) ->
 
 /// In wrk's order, which is the order in which ambiguous options are listed; then those of wrk2, of
 /// twrk and our own.
-const SPECS: [Spec<Id>; 31] = [
+const SPECS: [Spec<Id>; 34] = [
     spec(Id::Connections, Some('c'), Some("connections"), true),
     spec(Id::Duration, Some('d'), Some("duration"), true),
     spec(Id::Threads, Some('t'), Some("threads"), true),
@@ -171,6 +179,9 @@ const SPECS: [Spec<Id>; 31] = [
     beyond(Id::Output(Setting::ALL[2].0), None, Setting::ALL[2].1, true),
     beyond(Id::Output(Setting::ALL[3].0), None, Setting::ALL[3].1, true),
     beyond(Id::Output(Setting::ALL[4].0), None, Setting::ALL[4].1, true),
+    beyond(Id::Bypass(Flag::ALL[0].0), None, Flag::ALL[0].1, true),
+    beyond(Id::Bypass(Flag::ALL[1].0), None, Flag::ALL[1].1, true),
+    beyond(Id::Bypass(Flag::ALL[2].0), None, Flag::ALL[2].1, true),
 ];
 
 /// wrk's usage, each line padded as wrk pads it.
@@ -206,7 +217,8 @@ pub fn usage_text(usage: Usage) -> String {
         "        --seed        <N>  What random gaps are drawn from (1)",
         "        --spin        <S>  Wait for the next request by spinning: near (spin for",
         "                           the last 250us), always, never (near)",
-        "        --transport   <T>  How bytes reach the server: epoll, uring (epoll)",
+        "        --transport   <T>  How bytes reach the server: epoll, uring,",
+        "                           or one of those below (epoll)",
         "        --end-hung         Give a request up at the timeout, reopen its connection",
         "        --connect     <L>  Connect to these in turn, not to the URL's host:",
         "                           ADDRESS:PORT or a path of a Unix socket, with commas",
@@ -234,7 +246,7 @@ pub fn usage_text(usage: Usage) -> String {
         lines.extend(wrk.iter().map(|line| format!("{line:<54}\n")));
     }
     if usage == Usage::Full {
-        let own = own.iter().chain(&settings::USAGE).chain(&end);
+        let own = own.iter().chain(&settings::USAGE).chain(&bypass::USAGE).chain(&end);
         lines.extend(own.map(|line| format!("{line}\n")));
     }
     lines.concat()
@@ -282,7 +294,7 @@ fn refuse(message: String) -> Refusal {
 /// Options as they come in, with wrk's defaults.
 struct Draft {
     connections: u64,
-    threads: u64,
+    threads: Option<u64>,
     duration_s: u64,
     timeout_s: u64,
     rate_rps: Option<u64>,
@@ -297,10 +309,11 @@ struct Draft {
     u_latency: bool,
     is_twrk: bool,
     check: bool,
-    output: Settings,
+    output: settings::Settings,
     fields: Fields,
     script: Option<PathBuf>,
     connect: Vec<Endpoint>,
+    bypass: bypass::Flags,
     pin: Vec<usize>,
     pin_allowed: bool,
     json: Option<PathBuf>,
@@ -312,7 +325,7 @@ impl Default for Draft {
     fn default() -> Self {
         Self {
             connections: 10,
-            threads: 2,
+            threads: None,
             duration_s: 10,
             timeout_s: 2,
             rate_rps: None,
@@ -327,10 +340,11 @@ impl Default for Draft {
             u_latency: false,
             is_twrk: false,
             check: false,
-            output: Settings::default(),
+            output: settings::Settings::default(),
             fields: Fields::default(),
             script: None,
             connect: Vec::new(),
+            bypass: bypass::Flags::default(),
             pin: Vec::new(),
             pin_allowed: false,
             json: None,
@@ -350,7 +364,7 @@ impl Draft {
         };
         match id {
             Id::Connections => self.connections = metric(program, "--connections", &value)?,
-            Id::Threads => self.threads = metric(program, "--threads", &value)?,
+            Id::Threads => self.threads = Some(metric(program, "--threads", &value)?),
             Id::Duration => self.duration_s = time("--duration")?,
             Id::Timeout => self.timeout_s = time("--timeout")?,
             Id::Header => self.add_field(program, &value)?,
@@ -400,13 +414,13 @@ impl Draft {
                 self.spin = choose("--spin", &value, all).map_err(own)?;
             }
             Id::Transport => {
-                let all = [TransportKind::Epoll, TransportKind::Uring];
-                self.transport = choose("--transport", &value, all).map_err(own)?;
+                self.transport = choose("--transport", &value, TransportKind::ALL).map_err(own)?;
             }
             Id::EndHung => self.hung = HungRule::End,
             Id::Connect => self.connect = parse_endpoints(&value).map_err(own)?,
             Id::Check => self.check = true,
             Id::Output(setting) => self.output.take(setting, &value).map_err(own)?,
+            Id::Bypass(flag) => self.bypass.take(flag, value).map_err(own)?,
             wrks => unreachable!("{wrks:?} is taken before"),
         }
         Ok(())
@@ -430,9 +444,12 @@ impl Draft {
     }
 
     /// wrk's checks, in wrk's order.
-    fn finish(self, program: &str) -> Result<Options, Refusal> {
+    fn finish(mut self, program: &str) -> Result<Options, Refusal> {
+        // wrk's default, but for threads that would each take a CPU and a queue.
+        let default = if self.transport.is_bypass() { 1 } else { 2 };
+        let threads = self.threads.unwrap_or(default);
         let url_text = match self.operands.first() {
-            Some(url) if self.threads > 0 && self.duration_s > 0 => url.clone(),
+            Some(url) if threads > 0 && self.duration_s > 0 => url.clone(),
             Some(_) => return Err(refuse(format!("{program}: -t and -d must be at least 1"))),
             None => return Err(Refusal { message: None, usage: Usage::Wrk }),
         };
@@ -443,7 +460,7 @@ impl Draft {
                 &format!("{url_text}: the scheme must be http://, https:// or http+unix://"),
             ),
         })?;
-        if self.connections < self.threads {
+        if self.connections < threads {
             return Err(refuse("number of connections must be >= threads".to_owned()));
         }
         if self.hung == HungRule::End && self.timeout_s == 0 {
@@ -453,7 +470,13 @@ impl Draft {
         let count = |number: u64| {
             usize::try_from(number).map_err(|error| refuse_own(program, &error.to_string()))
         };
-        let (threads, connections) = (count(self.threads)?, count(self.connections)?);
+        let (threads, connections) = (count(threads)?, count(self.connections)?);
+        let flags = std::mem::take(&mut self.bypass);
+        let bypass = flags.settings(self.transport).map_err(|why| refuse_own(program, &why))?;
+        if bypass.is_some() && url.scheme != Scheme::Http {
+            let why = format!("{url_text}: --transport {} speaks http:// alone", self.transport);
+            return Err(refuse_own(program, &why));
+        }
         Ok(Options {
             url_text,
             url,
@@ -473,6 +496,7 @@ impl Draft {
             script: self.script,
             args: self.operands.into_iter().skip(1).collect(),
             connect: self.connect,
+            bypass,
             pin: self.pin,
             pin_allowed: self.pin_allowed,
             json: self.json,

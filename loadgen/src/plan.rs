@@ -70,6 +70,22 @@ pub enum TransportKind {
     Epoll,
     /// Kernel TCP, one io_uring per thread.
     Uring,
+    /// Userspace TCP over shared memory, one queue of a memif per thread.
+    Memif,
+}
+
+impl TransportKind {
+    /// All of them, in the order in which they are listed.
+    pub const ALL: [Self; 3] = [Self::Epoll, Self::Uring, Self::Memif];
+
+    /// Whether the kernel's TCP is left out; its threads poll without end.
+    #[must_use]
+    pub fn is_bypass(self) -> bool {
+        match self {
+            Self::Epoll | Self::Uring => false,
+            Self::Memif => true,
+        }
+    }
 }
 
 /// When a run ends, unless it is interrupted before.
@@ -193,6 +209,7 @@ impl fmt::Display for TransportKind {
         formatter.write_str(match self {
             Self::Epoll => "epoll",
             Self::Uring => "uring",
+            Self::Memif => "memif",
         })
     }
 }

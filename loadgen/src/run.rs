@@ -11,6 +11,7 @@ use crate::plan::{CONNECT_TIMEOUT, Plan, Schedule, Share, TransportKind, Window}
 use crate::script::{self, Prepared, Session};
 use crate::source::{Fixed, Source, SourceError};
 use crate::tls::{self, Client};
+use crate::transport::bypass::{self, Bypass, Lane, Network, Settings, stack};
 use crate::transport::epoll::{EVENTS_CLOSED, EVENTS_OPEN, EpollTransport};
 use crate::transport::sys::{self, Interrupt};
 use crate::transport::tls::TlsTransport;
@@ -215,7 +216,9 @@ fn accompany(options: &Options, begins_in: Duration) -> Result<(Vec<Tap>, Live),
 /// Where there are too few files or CPUs for it.
 pub fn prepare(options: &Options) -> Result<Options, RunError> {
     let mut options = options.clone();
-    check_open_files(&options)?;
+    if options.bypass.is_none() {
+        check_open_files(&options)?;
+    }
     if options.pin_allowed {
         options.pin = sys::allowed_cpus()?;
     }
@@ -233,8 +236,12 @@ pub fn measure<S: Source + Send + 'static>(
     sources: Vec<S>,
     taps: impl IntoIterator<Item = Tap>,
 ) -> Result<(Measured, Vec<S>), RunError> {
+    // Before the time begins, because a driver takes its own.
+    let bypass = options.bypass.as_ref();
+    let network = bypass.map(|settings| Network::open(settings, options.threads)).transpose()?;
     let window = Window::new(sys::monotonic_ns(), &options.plan);
-    let Loaded { outcome, sources, interrupted } = load(options, endpoints, window, sources, taps)?;
+    let Loaded { outcome, sources, interrupted } =
+        load(options, endpoints, window, (sources, network), taps)?;
     let client = validity::judge(&options.plan, &outcome);
     Ok((Measured { window, outcome, client, interrupted }, sources))
 }
@@ -255,17 +262,18 @@ pub struct Loaded<S> {
 /// connections lead in turn.
 ///
 /// `taps`, one for each thread or none at all, let another thread watch ([`worker::watch`]).
+/// `network` is there where the kernel's TCP is left out.
 ///
 /// A thread whose source stops ends early. The time to the end of the window is measured all the
 /// same, as in wrk.
 ///
 /// # Errors
 /// Where a thread cannot be started, or cannot go on.
-pub fn load<S: Source + Send + 'static>(
+pub(crate) fn load<S: Source + Send + 'static>(
     options: &Options,
     endpoints: &[Vec<Endpoint>],
     window: Window,
-    sources: Vec<S>,
+    (sources, mut network): (Vec<S>, Option<Network>),
     taps: impl IntoIterator<Item = Tap>,
 ) -> Result<Loaded<S>, RunError> {
     let interrupt = Interrupt::block()?;
@@ -273,13 +281,19 @@ pub fn load<S: Source + Send + 'static>(
     let mut threads = Vec::with_capacity(sources.len());
     let count = sources.len();
     let mut taps = taps.into_iter();
+    let mut lanes = network.as_mut().map(Network::take_lanes).unwrap_or_default().into_iter();
     for (index, (source, endpoints)) in sources.into_iter().zip(endpoints).enumerate() {
         let share = Share { index, threads: count };
         let mut worker = Worker::new(&options.plan, source, share, &window);
         if let Some(tap) = taps.next() {
             worker = worker.watched_by(tap);
         }
-        threads.push(start(options, endpoints, window, worker, share, &stop)?);
+        let loading = Loading::new(options, window, share, &stop)?;
+        let body = match lanes.next() {
+            None => loading.over_kernel(endpoints, worker)?,
+            Some(lane) => loading.over_lane(lane, options, endpoints, worker)?,
+        };
+        threads.push(start(share, body)?);
     }
     let interrupted = interrupt.wait_until(window.end_ns)?;
     if interrupted {
@@ -306,9 +320,13 @@ pub fn load<S: Source + Send + 'static>(
 /// A thread of the load, and what it ends with.
 type Thread<S> = JoinHandle<Result<(Outcome, S), LoadError>>;
 
+/// The body of a thread of the load.
+type Body<S> = Box<dyn FnOnce() -> Result<(Outcome, S), LoadError> + Send>;
+
 /// What a thread of the load needs beside its transport and its worker.
 struct Loading {
     plan: Plan,
+    share: Share,
     cpu: Option<usize>,
     tls: Option<Client>,
     window: Window,
@@ -316,13 +334,25 @@ struct Loading {
 }
 
 impl Loading {
-    /// The body of the thread.
+    fn new(
+        options: &Options,
+        window: Window,
+        share: Share,
+        stop: &Arc<AtomicBool>,
+    ) -> Result<Self, RunError> {
+        let pin = &options.pin;
+        let cpu = (!pin.is_empty()).then(|| pin[share.index % pin.len()]);
+        let (tls, stop) = (tls_client(&options.url)?, Arc::clone(stop));
+        Ok(Self { plan: options.plan, share, cpu, tls, window, stop })
+    }
+
+    /// Runs the thread to its end.
     fn run<T: Transport, S: Source>(
         self,
         mut transport: T,
         worker: Worker<S>,
     ) -> Result<(Outcome, S), LoadError> {
-        let Self { plan, cpu, tls, window, stop } = self;
+        let Self { plan, share: _, cpu, tls, window, stop } = self;
         cpu.map_or(Ok(()), sys::pin_to_cpu).map_err(LoadError::Transport)?;
         sys::ring_on_time().map_err(LoadError::Transport)?;
         match tls {
@@ -333,38 +363,56 @@ impl Loading {
             }
         }
     }
+
+    /// The threads together lead to the endpoints in turn, too.
+    fn rotate(&self, endpoints: &[Endpoint]) -> Vec<Endpoint> {
+        let mut endpoints = endpoints.to_vec();
+        let first = (self.share.index * self.plan.connections) % endpoints.len();
+        endpoints.rotate_left(first);
+        endpoints
+    }
+
+    /// The body of a thread over the kernel's TCP.
+    fn over_kernel<S: Source + Send + 'static>(
+        self,
+        endpoints: &[Endpoint],
+        worker: Worker<S>,
+    ) -> io::Result<Body<S>> {
+        let (plan, endpoints) = (self.plan, self.rotate(endpoints));
+        let events = match plan.schedule {
+            Schedule::Closed => EVENTS_CLOSED,
+            Schedule::Open { .. } => EVENTS_OPEN,
+        };
+        if plan.transport == TransportKind::Uring {
+            let transport = UringTransport::new(&endpoints, plan.connections, events)?;
+            return Ok(Box::new(move || self.run(transport, worker)));
+        }
+        let transport = EpollTransport::new(&endpoints, plan.connections, events)?;
+        Ok(Box::new(move || self.run(transport, worker)))
+    }
+
+    /// The body of a thread over a queue of its own. Its stack is made by the thread itself, which
+    /// it never leaves.
+    fn over_lane<S: Source + Send + 'static>(
+        self,
+        lane: Lane,
+        options: &Options,
+        endpoints: &[Endpoint],
+        worker: Worker<S>,
+    ) -> Result<Body<S>, String> {
+        let (settings, connections) = (options.bypass.as_ref(), self.plan.connections);
+        let settings = settings.ok_or("a queue without settings")?;
+        let peers = bypass::peers(&self.rotate(endpoints))?;
+        let config = stack(settings, self.share, connections)?;
+        Ok(match lane {
+            Lane::Memif(queue) => {
+                Box::new(move || self.run(Bypass::new(queue, config, peers, connections), worker))
+            }
+        })
+    }
 }
 
-fn start<S: Source + Send + 'static>(
-    options: &Options,
-    endpoints: &[Endpoint],
-    window: Window,
-    worker: Worker<S>,
-    share: Share,
-    stop: &Arc<AtomicBool>,
-) -> Result<Thread<S>, RunError> {
-    let plan = options.plan;
-    let cpu = (!options.pin.is_empty()).then(|| options.pin[share.index % options.pin.len()]);
-    // The threads together lead to the endpoints in turn, too.
-    let mut endpoints = endpoints.to_vec();
-    let first = (share.index * plan.connections) % endpoints.len();
-    endpoints.rotate_left(first);
-    let loading =
-        Loading { plan, cpu, tls: tls_client(&options.url)?, window, stop: Arc::clone(stop) };
-    let events = match plan.schedule {
-        Schedule::Closed => EVENTS_CLOSED,
-        Schedule::Open { .. } => EVENTS_OPEN,
-    };
-    let body: Box<dyn FnOnce() -> _ + Send> = match plan.transport {
-        TransportKind::Epoll => {
-            let transport = EpollTransport::new(&endpoints, plan.connections, events)?;
-            Box::new(move || loading.run(transport, worker))
-        }
-        TransportKind::Uring => {
-            let transport = UringTransport::new(&endpoints, plan.connections, events)?;
-            Box::new(move || loading.run(transport, worker))
-        }
-    };
+fn start<S: Send + 'static>(share: Share, body: Body<S>) -> Result<Thread<S>, RunError> {
     let name = format!("load-{}", share.index);
     thread::Builder::new().name(name).spawn(body).map_err(|error| RunError {
         message: format!("unable to create thread {}: {}", share.index, why(&error)),
@@ -374,7 +422,7 @@ fn start<S: Source + Send + 'static>(
 
 /// Whether the command line says where connections lead, instead of the URL's host.
 fn is_named(options: &Options) -> bool {
-    options.url.socket.is_some() || !options.connect.is_empty()
+    options.url.socket.is_some() || !options.connect.is_empty() || options.bypass.is_some()
 }
 
 /// Opens one connection to where the load will go, so that a wrong address, or a server that does
@@ -385,6 +433,9 @@ fn is_named(options: &Options) -> bool {
 /// # Errors
 /// Where the host is not known or does not answer, in wrk's words.
 pub fn reach(options: &Options) -> Result<Vec<Endpoint>, String> {
+    if let Some(settings) = &options.bypass {
+        return reach_past_kernel(options, settings);
+    }
     let named = match &options.url.socket {
         Some(path) if options.connect.is_empty() => vec![Endpoint::Unix(path.clone())],
         _ => options.connect.clone(),
@@ -402,6 +453,21 @@ pub fn reach(options: &Options) -> Result<Vec<Endpoint>, String> {
         connected.map_err(|error| format!("unable to connect to {endpoint} {}", why(&error)))?;
     }
     shake_hands(&options.url, &named)?;
+    Ok(named)
+}
+
+/// As [`reach`], over the stack that will carry the load: the kernel may have no way there at all.
+fn reach_past_kernel(options: &Options, settings: &Settings) -> Result<Vec<Endpoint>, String> {
+    let mut named = options.connect.clone();
+    if named.is_empty() {
+        let found = look_up(&options.url)?.into_iter();
+        // Of the addresses of a host, the first one that the stack can speak to.
+        named.extend(found.filter(SocketAddr::is_ipv4).take(1).map(Endpoint::Tcp));
+    }
+    if named.is_empty() {
+        return Err(format!("{} has no IPv4 address", options.url.host));
+    }
+    bypass::reach(settings, (options.threads, options.connections), &named)?;
     Ok(named)
 }
 
@@ -459,7 +525,7 @@ fn distinct(endpoints: &[Vec<Endpoint>]) -> Vec<Endpoint> {
 }
 
 /// Looks the host up.
-fn resolve(url: &Url) -> Result<SocketAddr, String> {
+fn look_up(url: &Url) -> Result<Vec<SocketAddr>, String> {
     let (host, service) = (url.host.as_str(), url.service());
     let port = url.port.unwrap_or_else(|| url.scheme.port());
     let addresses = (host, port).to_socket_addrs().map_err(|error| {
@@ -467,8 +533,14 @@ fn resolve(url: &Url) -> Result<SocketAddr, String> {
         let reason = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
         format!("unable to resolve {host}:{service} {reason}")
     })?;
+    Ok(addresses.collect())
+}
+
+/// The first address of the host that can be reached.
+fn resolve(url: &Url) -> Result<SocketAddr, String> {
+    let (host, service) = (url.host.as_str(), url.service());
     let mut last = io::Error::from_raw_os_error(libc::EADDRNOTAVAIL);
-    for address in addresses {
+    for address in look_up(url)? {
         match connect(&address) {
             Ok(()) => return Ok(address),
             Err(error) => last = error,

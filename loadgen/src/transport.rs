@@ -6,6 +6,7 @@
 //! frame or in a ring need not copy them. The clock is the transport's too, which lets a test drive
 //! the whole generator in virtual time.
 
+pub mod bypass;
 pub mod epoll;
 #[expect(unsafe_code, reason = "system calls, each wrapped once")]
 pub(crate) mod sys;
@@ -104,7 +105,7 @@ pub trait Handler {
     /// The transport has done nothing in its turn but look for what has happened, or wait for it,
     /// until now, which is what `clock` reads; it has `found` something, which comes next. A
     /// transport that cannot tell need not say so.
-    fn looked(&mut self, _clock: impl FnOnce() -> u64, _found: bool) {}
+    fn looked(&mut self, _clock: &dyn Fn() -> u64, _found: bool) {}
 
     /// A connection is open.
     fn opened(&mut self, now_ns: u64, slot: usize) -> Next;

@@ -76,7 +76,7 @@ fn disturbed(outcome: &Outcome) -> Option<u64> {
 fn limit(plan: &Plan, outcome: &Outcome) -> Option<String> {
     let why = match plan.schedule {
         Schedule::Open { .. } => lateness_limit(plan.spin, outcome)?,
-        Schedule::Closed if plan.spin == Spin::Always => return None,
+        Schedule::Closed if plan.spin == Spin::Always || plan.transport.is_bypass() => return None,
         Schedule::Closed => cpu_limit(&outcome.threads)?,
     };
     Some(format!("The client was the limit: {why}"))

@@ -264,7 +264,7 @@ impl Transport for EpollTransport {
         self.read_unfinished(handler);
         let count = self.epoll.wait(&mut self.events, wait_ns)?;
         if is_idle {
-            handler.looked(sys::monotonic_ns, count > 0);
+            handler.looked(&sys::monotonic_ns, count > 0);
         }
         for index in 0..count {
             self.serve(self.events[index], handler);

@@ -168,7 +168,7 @@ impl<H: Handler> Ciphertext<'_, H> {
 }
 
 impl<H: Handler> Handler for Ciphertext<'_, H> {
-    fn looked(&mut self, clock: impl FnOnce() -> u64, found: bool) {
+    fn looked(&mut self, clock: &dyn Fn() -> u64, found: bool) {
         self.above.looked(clock, found);
     }
 

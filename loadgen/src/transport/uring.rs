@@ -360,7 +360,7 @@ impl Transport for UringTransport {
         self.ring.reap(&mut self.reaped);
         // The kernel sends and receives in the call, which is work even if nothing comes of it.
         if !entered {
-            handler.looked(sys::monotonic_ns, !self.reaped.is_empty());
+            handler.looked(&sys::monotonic_ns, !self.reaped.is_empty());
         }
         self.settle_sends(first, handler);
         let now_ns = self.now_ns();

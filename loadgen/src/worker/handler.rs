@@ -89,7 +89,7 @@ impl<S: Source> Worker<S> {
 }
 
 impl<S: Source> Handler for Worker<S> {
-    fn looked(&mut self, clock: impl FnOnce() -> u64, found: bool) {
+    fn looked(&mut self, clock: &dyn Fn() -> u64, found: bool) {
         // A closed loop has no time at which it should have sent, and is spared the reading.
         if self.arrivals.is_some() {
             self.tally.watch.looked(clock(), found);

@@ -148,7 +148,7 @@ impl Transport for Script {
             self.now_ns += length_ns;
         }
         let (now_ns, next_ns) = (self.now_ns, self.acts.peek().map(|Reverse((at_ns, ..))| *at_ns));
-        handler.looked(|| now_ns, next_ns.is_some_and(|at_ns| at_ns <= now_ns));
+        handler.looked(&|| now_ns, next_ns.is_some_and(|at_ns| at_ns <= now_ns));
         while let Some(Reverse((at_ns, _, slot, generation, act))) = self.acts.peek().copied()
             && at_ns <= self.now_ns
         {

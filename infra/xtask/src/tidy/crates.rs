@@ -20,6 +20,7 @@ const UNSAFE: [(&str, &[&str]); 9] = [
         &[
             "src/sys.rs",
             "src/script/sys.rs",
+            "src/transport/bypass/loan.rs",
             "src/transport/sys.rs",
             "src/transport/uring/buffers.rs",
             "src/transport/uring/ring.rs",

@@ -1,0 +1,172 @@
+//! What a run over userspace TCP is set up with: a driver, its queues, and a stack for each.
+
+use super::client::CONNECTING_MAX;
+use super::memif;
+use super::source::Sources;
+use crate::plan::{CONNECT_TIMEOUT, Share};
+use engine::Config;
+use queue_memif::{MemifQueue, Port, Role};
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::SocketAddrV4;
+use std::ops::RangeInclusive;
+
+/// What the command line says of a bypass transport.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// What carries the packets.
+    pub driver: Driver,
+    /// The addresses that connections come from.
+    pub sources: Sources,
+}
+
+/// What carries the packets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Driver {
+    /// Shared memory.
+    Memif {
+        /// Path of the Unix socket on which the two ends meet.
+        socket: String,
+        /// Which end of it we are.
+        role: Role,
+    },
+}
+
+/// One queue, for one thread.
+#[derive(Debug)]
+pub(crate) enum Lane {
+    /// Of a memif.
+    Memif(MemifQueue),
+}
+
+/// A driver that is open, with a queue for each thread.
+#[derive(Debug)]
+pub(crate) struct Network {
+    /// Whatever must live as long as the queues.
+    _port: Port,
+    lanes: Vec<Lane>,
+}
+
+impl Network {
+    /// Opens the driver, with a queue for each thread.
+    ///
+    /// # Errors
+    /// A sentence with the likely cause and its cure.
+    pub(crate) fn open(settings: &Settings, threads: usize) -> Result<Self, String> {
+        match &settings.driver {
+            Driver::Memif { socket, role } => {
+                let (port, queues) = memif::open(socket, *role, threads)?;
+                Ok(Self { _port: port, lanes: queues.into_iter().map(Lane::Memif).collect() })
+            }
+        }
+    }
+
+    /// The queues, in order. There are none the second time.
+    pub(crate) fn take_lanes(&mut self) -> Vec<Lane> {
+        std::mem::take(&mut self.lanes)
+    }
+}
+
+/// Our ports: all that RFC 6056 §3.2 would have us use.
+const PORTS: RangeInclusive<u16> = 1024..=u16::MAX;
+
+/// Connections beyond those of the load, which are on their way out.
+const LEAVING_MIN: usize = 1024;
+const LEAVING_SHARE: usize = 8;
+
+/// Connections in TIME-WAIT for each address of ours: as many as it has ports.
+const TIME_WAIT_ENTRIES: u32 = 65_536;
+const TIME_WAIT_ENTRIES_MAX: u32 = 1 << 20;
+
+/// The stack of one thread.
+///
+/// # Errors
+/// Where no random key can be had.
+pub(crate) fn stack(
+    settings: &Settings,
+    share: Share,
+    connections: usize,
+) -> Result<Config, String> {
+    let sources = settings.sources;
+    // Port zero is nobody's, so that nothing listens.
+    let nowhere = SocketAddrV4::new(sources.first(), 0);
+    let leaving = (connections / LEAVING_SHARE).max(LEAVING_MIN);
+    let entries = TIME_WAIT_ENTRIES.saturating_mul(sources.count()).min(TIME_WAIT_ENTRIES_MAX);
+    Ok(Config {
+        connections: u32::try_from(connections + leaving).unwrap_or(u32::MAX),
+        half_open: 1,
+        connecting: u32::try_from(CONNECTING_MAX).unwrap_or(u32::MAX),
+        connect_timeout: CONNECT_TIMEOUT,
+        time_wait_entries: entries,
+        ephemeral_ports: ports(share),
+        ..Config::new(nowhere, random_key().map_err(|error| error.to_string())?)
+    })
+}
+
+/// The ports of one thread. They are its own, because a NIC or a peer may hand its packets to the
+/// queue of another, which must not take them for those of a connection of its own.
+fn ports(share: Share) -> RangeInclusive<u16> {
+    let count = PORTS.len() / share.threads;
+    let first = usize::from(*PORTS.start()) + share.index * count;
+    let port = |number: usize| u16::try_from(number).expect("within the range");
+    port(first)..=port(first + count - 1)
+}
+
+/// Whether so many connections can have ports of their own.
+///
+/// # Errors
+/// A sentence that says how many can.
+pub(crate) fn check_ports(
+    settings: &Settings,
+    connections: usize,
+    servers: usize,
+) -> Result<(), String> {
+    let sources = settings.sources;
+    let most = PORTS.len() * servers * sources.count() as usize;
+    if connections <= most {
+        return Ok(());
+    }
+    let wanted = connections.div_ceil(PORTS.len() * servers);
+    Err(format!(
+        "-c {connections}: connections to one server need a port each, and --source {sources} has \
+         {most}; give {wanted} addresses, such as --source 198.18.1.1-198.18.1.{wanted}"
+    ))
+}
+
+/// A key that nobody outside can guess.
+fn random_key() -> io::Result<[u8; 16]> {
+    let mut key = [0; 16];
+    File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut key)).map_err(
+        |error| io::Error::new(error.kind(), format!("no random key from /dev/urandom: {error}")),
+    )?;
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_share_the_ports_and_no_two_have_the_same() {
+        assert_eq!(ports(Share::WHOLE), 1024..=u16::MAX);
+        assert_eq!(ports(Share { index: 0, threads: 3 }), 1024..=22_527);
+        assert_eq!(ports(Share { index: 1, threads: 3 }), 22_528..=44_031);
+        assert_eq!(ports(Share { index: 2, threads: 3 }), 44_032..=u16::MAX);
+    }
+
+    #[test]
+    fn connections_without_a_port_are_refused_with_the_addresses_that_they_need() {
+        let settings = |sources: &str| Settings {
+            driver: Driver::Memif { socket: "@x".to_owned(), role: Role::Client },
+            sources: sources.parse().unwrap(),
+        };
+        let check = |sources, connections, servers| {
+            check_ports(&settings(sources), connections, servers).err()
+        };
+        assert_eq!(check("198.18.0.3", 64_512, 1), None);
+        assert_eq!(check("198.18.0.3", 100_000, 2), None);
+        assert_eq!(check("198.18.0.3-198.18.0.4", 100_000, 1), None);
+        let refusal = check("198.18.0.3", 100_000, 1).unwrap();
+        assert!(refusal.contains("has 64512; give 2 addresses"), "{refusal}");
+    }
+}
