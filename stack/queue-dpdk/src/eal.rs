@@ -104,11 +104,12 @@ const fn cure(errno: Errno) -> &'static str {
             "the likely cause is that there are no huge pages, or that this user may not use them: \
              sudo infra/scripts/hugepages.sh up, or do without: --no-huge -m 256"
         }
+        Errno::NO_DEVICE => "EAL says above which device no driver takes",
         Errno::INVALID => {
-            "an argument is wrong, which EAL names above; \
-             `dpdk-testpmd --help` (package dpdk-dev) lists them"
+            "the likely cause, which EAL names above, is a wrong argument, or another program with \
+             the same --file-prefix; `dpdk-testpmd --help` (package dpdk-dev) lists arguments"
         }
-        _ => "EAL says more above; two programs at a time need `--file-prefix NAME` each",
+        _ => "EAL says more above",
     }
 }
 

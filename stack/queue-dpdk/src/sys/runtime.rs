@@ -17,6 +17,7 @@ impl Errno {
     pub(crate) const OUT_OF_MEMORY: Self = Self(12);
     pub(crate) const ACCESS_DENIED: Self = Self(13);
     pub(crate) const BUSY: Self = Self(16);
+    pub(crate) const NO_DEVICE: Self = Self(19);
     pub(crate) const INVALID: Self = Self(22);
     pub(crate) const ALREADY: Self = Self(114);
 }

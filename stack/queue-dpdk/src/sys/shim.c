@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <rte_dev.h>
 #include <rte_eal.h>
@@ -100,19 +101,50 @@ void shim_free(struct rte_mbuf **mbufs, uint16_t count);
 
 /* ---- EAL ---- */
 
+/* Has standard output lead where standard error does; returns where it led, or -1. */
+static int divert_output(void)
+{
+	int output;
+
+	fflush(stdout);
+	output = dup(STDOUT_FILENO);
+	if (output >= 0 && dup2(STDERR_FILENO, STDOUT_FILENO) < 0) {
+		close(output);
+		return -1;
+	}
+	return output;
+}
+
+static int restore_output(int output)
+{
+	int status;
+
+	fflush(stdout);
+	status = dup2(output, STDOUT_FILENO);
+	close(output);
+	return status < 0 ? errno : 0;
+}
+
 /* Returns 0 or a positive errno. EAL writes to `argv`, and may keep pointers into it. */
 int shim_eal_init(int argc, char **argv)
 {
 	cpu_set_t before;
-	int error = pthread_getaffinity_np(pthread_self(), sizeof(before), &before);
+	int restored, output, error;
 
+	error = pthread_getaffinity_np(pthread_self(), sizeof(before), &before);
 	if (error != 0)
 		return error;
-	/* Standard output is the caller's: what EAL says goes to standard error. */
+	/* Standard output is the caller's: what EAL says, its usage included, goes elsewhere. */
 	if (rte_openlog_stream(stderr) != 0)
 		return EIO;
+	output = divert_output();
+	if (output < 0)
+		return errno;
 	if (rte_eal_init(argc, argv) < 0)
 		error = rte_errno != 0 ? rte_errno : EINVAL;
+	restored = restore_output(output);
+	if (error == 0)
+		error = restored;
 	/* EAL pins the thread that calls it, and threads inherit that. The caller pins its own. */
 	if (error == 0)
 		error = pthread_setaffinity_np(pthread_self(), sizeof(before), &before);
