@@ -13,14 +13,16 @@
 //!
 //! What it deliberately does not do: know a driver or wait for interrupts.
 //!
-//! Entry points: [`StackFlags`], [`run()`].
+//! Entry points: [`StackFlags`], [`run()`]; and for flags of a port, [`Mac`] and [`queue_count`].
 #![forbid(unsafe_code)]
 
 mod counters;
 mod flags;
+mod port;
 mod run;
 mod server;
 
 pub use flags::{StackFlags, TcpChoice};
+pub use port::{Mac, queue_count};
 pub use run::{Setup, run};
 pub use server::{Conn, Server};
