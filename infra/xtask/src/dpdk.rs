@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 /// They are members of the workspace, but not built by default.
-pub(crate) const PACKAGES: [&str; 1] = ["queue-dpdk"];
+pub(crate) const PACKAGES: [&str; 2] = ["queue-dpdk", "server-dpdk"];
 
 /// Why they cannot be built here, with the cure; None where they can.
 pub(crate) fn cannot() -> Option<String> {

@@ -46,7 +46,7 @@ const IMPURE: [&str; 9] = [
 ];
 
 /// Members that plain `cargo build` and `cargo test` leave alone: they need root or a C library.
-const SPECIAL: [&str; 2] = ["e2e", "queue-dpdk"];
+const SPECIAL: [&str; 3] = ["e2e", "queue-dpdk", "server-dpdk"];
 
 /// A package as these rules see it.
 struct Package {

@@ -6,7 +6,7 @@ use super::Finding;
 use cargo_metadata::{DependencyKind, Metadata};
 
 /// What may depend on what. A package that is not here may depend on none of ours.
-const ALLOWED: [(&str, &[&str]); 19] = [
+const ALLOWED: [(&str, &[&str]); 20] = [
     // stack/: the driver boundary knows no TCP, TCP knows no frames.
     ("engine", &["tcp", "queue"]),
     ("queue-xdp", &["queue"]),
@@ -29,6 +29,7 @@ const ALLOWED: [(&str, &[&str]); 19] = [
     // `server-common` for the flags, `queue` for the words in which a driver says what it is.
     ("server-xdp", &["server-bypass", "queue-xdp", "server-common", "queue"]),
     ("server-memif", &["server-bypass", "queue-memif", "server-common"]),
+    ("server-dpdk", &["server-bypass", "queue-dpdk", "server-common"]),
     // The referee shares no code with what it judges, but its bypass transports use the stack as a
     // client; they are calibrated against the kernel transport.
     ("loadgen", &["record", "engine", "queue", "queue-memif", "queue-xdp", "tcp"]),
