@@ -3,14 +3,15 @@
 # machine disturbs all of them. For questions of one flag or one server of somebody else's;
 # experiments that are kept are `showdown run`'s matter.
 #
-# Usage: interleave.sh [--rounds N] [--seconds S] [--connections N] [--path PATH] [--gro on|off]
+# Usage: interleave.sh [--rounds N] [--seconds S] [--connections N] [--path PATH] [--offloads off|gro|on]
 #          [--client FILE] NAME=COMMAND NAME=COMMAND...
 #
 #   --rounds N        times that each command has its turn (default 5)
 #   --seconds S       length of a measurement, after a second of the same load (default 2)
 #   --connections N   connections of the load (default 128)
 #   --path PATH       what is requested (default /plaintext)
-#   --gro on|off      GRO of the server's interface (default off; busy-polling needs it on)
+#   --offloads WHICH  off (default); gro: GRO of the server's interface, which busy-polling needs;
+#                     on: checksums, segmentation and GRO of both interfaces
 #   --client FILE     loadgen, or wrk (default: target/release/loadgen)
 #   COMMAND           must answer HTTP on 198.18.0.1:8080; {} in it stands for that address. It
 #                     is run in the server's namespace, pinned to the last CPU; the client has CPU 0
@@ -35,7 +36,7 @@ root=$(cd "$scripts/../.." && pwd)
 
 usage() {
   echo "usage: interleave.sh [--rounds N] [--seconds S] [--connections N] [--path PATH]" \
-    "[--gro on|off] [--client FILE] NAME=COMMAND NAME=COMMAND..." >&2
+    "[--offloads off|gro|on] [--client FILE] NAME=COMMAND NAME=COMMAND..." >&2
   exit 2
 }
 
@@ -44,7 +45,7 @@ fail() {
   exit 1
 }
 
-rounds=5 seconds=2 connections=128 path=/plaintext gro=off
+rounds=5 seconds=2 connections=128 path=/plaintext offloads=off
 client=${CARGO_TARGET_DIR:-$root/target}/release/loadgen
 while [ $# -gt 0 ]; do
   case $1 in
@@ -56,7 +57,7 @@ while [ $# -gt 0 ]; do
     --seconds) seconds=$2 ;;
     --connections) connections=$2 ;;
     --path) path=$2 ;;
-    --gro) gro=$2 ;;
+    --offloads) offloads=$2 ;;
     --client) client=$2 ;;
     *) usage ;;
   esac
@@ -66,7 +67,7 @@ done
 for number in "$rounds" "$seconds" "$connections"; do
   [[ $number =~ ^[1-9][0-9]{0,5}$ ]] || fail "'$number' is not a number from 1 to 999999"
 done
-[[ $gro =~ ^(on|off)$ ]] || fail "--gro $gro: there are on and off"
+[[ $offloads =~ ^(off|gro|on)$ ]] || fail "--offloads $offloads: there are off, gro and on"
 for row in "$@"; do
   [[ $row =~ ^[^=[:space:]]+=. ]] || fail "'$row' is not NAME=COMMAND"
 done
@@ -93,7 +94,16 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 1' INT TERM
 "$scripts/topology.sh" up >"$work/up" 2>&1 || fail "no topology: $(tail -1 "$work/up")"
-ip netns exec "$SHOWDOWN_PREFIX-server" ethtool -K "$SHOWDOWN_PREFIX-srv0" gro "$gro" >/dev/null
+case $offloads in
+  off) ;;
+  gro) ip netns exec "$SHOWDOWN_PREFIX-server" ethtool -K "$SHOWDOWN_PREFIX-srv0" gro on ;;
+  on)
+    for end in server:srv0 client:cli0; do
+      ip netns exec "$SHOWDOWN_PREFIX-${end%:*}" \
+        ethtool -K "$SHOWDOWN_PREFIX-${end#*:}" tx on sg on tso on gso on gro on
+    done
+    ;;
+esac >"$work/ethtool"
 
 in_client() { ip netns exec "$SHOWDOWN_PREFIX-client" taskset -c 0 "$@"; }
 

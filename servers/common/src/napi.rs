@@ -96,6 +96,14 @@ pub fn polled_details(interfaces: &[Interface]) -> Details {
     details
 }
 
+/// Whether every interface by which `listen` is reached sends packets whose bytes lie in several
+/// places, so that a body can stay where it is. One that does not say, does not.
+#[must_use]
+pub fn gathers(listen: SocketAddr) -> bool {
+    let names = interfaces_behind(listen).unwrap_or_default();
+    !names.is_empty() && names.iter().all(|name| sys::has_scatter_gather(name).unwrap_or(false))
+}
+
 fn interfaces_behind(listen: SocketAddr) -> Result<Vec<String>, String> {
     let ip = listen.ip();
     let addresses = sys::interface_addresses()
@@ -400,6 +408,12 @@ mod tests {
             assert!(cause.iter().any(|cause| message.contains(cause)), "{message}");
             assert!(message.contains("--wait spin"), "{message}");
         }
+    }
+
+    #[test]
+    fn the_loopback_gathers_and_an_unknown_address_does_not() {
+        assert!(gathers(([127, 0, 0, 1], 80).into()));
+        assert!(!gathers(([192, 0, 2, 1], 80).into()), "no interface has it (RFC 5737)");
     }
 
     #[test]

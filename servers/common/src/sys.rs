@@ -369,18 +369,45 @@ pub fn bus_of(interface: &str) -> io::Result<String> {
         bus_info: [0; 32],
         rest: [0; 64],
     };
+    ask_ethtool(interface, (&raw mut info).cast())?;
+    let len = info.bus_info.iter().position(|byte| *byte == 0).unwrap_or(info.bus_info.len());
+    Ok(String::from_utf8_lossy(&info.bus_info[..len]).into_owned())
+}
+
+/// `struct ethtool_value` of `linux/ethtool.h`.
+#[repr(C)]
+struct EthtoolValue {
+    cmd: u32,
+    data: u32,
+}
+/// `ETHTOOL_GSG`.
+const SCATTER_GATHER: u32 = 0x18;
+
+/// Whether an interface sends packets whose bytes lie in several places. If not, the kernel copies
+/// them into one before.
+///
+/// # Errors
+/// ENODEV where there is no such interface, EOPNOTSUPP where it has no driver to ask.
+pub fn has_scatter_gather(interface: &str) -> io::Result<bool> {
+    let mut value = EthtoolValue { cmd: SCATTER_GATHER, data: 0 };
+    ask_ethtool(interface, (&raw mut value).cast())?;
+    Ok(value.data != 0)
+}
+
+/// Asks the driver of an interface, whose answer goes to `info`: a struct of ethtool that begins
+/// with its command and is as long as the command says.
+fn ask_ethtool(interface: &str, info: *mut libc::c_char) -> io::Result<()> {
     // SAFETY: an all-zero ifreq is valid.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     let room = request.ifr_name.len() - 1;
     for (to, from) in request.ifr_name[..room].iter_mut().zip(interface.bytes()) {
         *to = from.cast_signed();
     }
-    request.ifr_ifru.ifru_data = (&raw mut info).cast();
+    request.ifr_ifru.ifru_data = info;
     let any = socket(SocketAddr::from(([0, 0, 0, 0], 0)), libc::SOCK_DGRAM)?;
-    // SAFETY: the request names an interface and a struct as long as its command says.
-    check(unsafe { libc::ioctl(any.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) })?;
-    let len = info.bus_info.iter().position(|byte| *byte == 0).unwrap_or(info.bus_info.len());
-    Ok(String::from_utf8_lossy(&info.bus_info[..len]).into_owned())
+    // SAFETY: the request names an interface, and both callers own a struct of the length that
+    // goes with its command.
+    check(unsafe { libc::ioctl(any.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) }).map(drop)
 }
 
 /// Gives up everything that a process may regain or pass on: every capability of this thread and

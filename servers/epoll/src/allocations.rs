@@ -1,6 +1,7 @@
 //! Proof that a thread which serves does not allocate: a counting allocator, and one test.
 
-use crate::worker::{Setup, Worker};
+use crate::pattern::PatternFile;
+use crate::worker::{Sending, Setup, Worker};
 use server_common::{Admission, Counters, Endpoint, Service, Shutdown, Wait, listeners};
 use server_http::Limits;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -100,6 +101,11 @@ fn nothing_is_allocated_per_request() {
         wait: Wait::Block,
         admission: Admission::new(16),
         drain_timeout: Duration::ZERO,
+        sending: Sending {
+            pattern: PatternFile::new().expect("memory is left"),
+            sendfile_bytes: 1,
+            quick_ack: false,
+        },
     };
     let counters = Arc::new(Counters::default());
     let endpoint = Endpoint { listener: sockets.remove(0), datagrams: None };

@@ -1,6 +1,9 @@
 //! The buffers of a thread: one for input, one for output, and a pool for what must wait.
 
+use crate::pattern::Piece;
+use crate::worker::Sending;
 use server_common::Counters;
+use server_http::catalogue::pattern_from;
 use server_http::{Limits, Sink};
 use std::sync::Arc;
 
@@ -24,20 +27,23 @@ pub(crate) struct Buffers {
     pub(crate) counters: Arc<Counters>,
     /// The bounds on a connection.
     pub(crate) limits: &'static Limits,
+    /// Where large bodies are sent from, and more of that kind.
+    pub(crate) sending: Sending,
 }
 
 impl Buffers {
     /// Buffers as large as `limits` makes necessary.
-    pub(crate) fn new(counters: Arc<Counters>, limits: &'static Limits) -> Self {
+    pub(crate) fn new(counters: Arc<Counters>, limits: &'static Limits, sending: Sending) -> Self {
         // HTTP leaves less than a head, or a chunk's framing, unconsumed while it waits for more
         // input: behind that, there is always room to receive.
         let unconsumed = limits.head_bytes.max(limits.chunk_overhead_bytes);
         Self {
             input: vec![0; unconsumed + RECEIVE_BYTES].into_boxed_slice(),
-            output: Output::new(limits.output_bytes.min(SEND_BYTES_MAX)),
+            output: Output::new(limits.output_bytes.min(SEND_BYTES_MAX), sending.sendfile_bytes),
             pool: Pool::default(),
             counters,
             limits,
+            sending,
         }
     }
 }
@@ -46,27 +52,32 @@ impl Buffers {
 pub(crate) struct Output {
     bytes: Box<[u8]>,
     len: usize,
+    /// Behind the bytes, and the last that there is room for: a piece of the pattern's file.
+    piece: Piece,
+    sendfile_bytes: usize,
 }
 
 impl Output {
-    fn new(capacity: usize) -> Self {
-        Self { bytes: vec![0; capacity].into_boxed_slice(), len: 0 }
+    fn new(capacity: usize, sendfile_bytes: usize) -> Self {
+        let bytes = vec![0; capacity].into_boxed_slice();
+        Self { bytes, len: 0, piece: Piece::default(), sendfile_bytes }
     }
 
-    /// What was put.
-    pub(crate) fn filled(&self) -> &[u8] {
-        &self.bytes[..self.len]
+    /// What was put, and what is to be sent from the pattern's file behind it.
+    pub(crate) fn filled(&self) -> (&[u8], Piece) {
+        (&self.bytes[..self.len], self.piece)
     }
 
     /// Forgets what was put.
     pub(crate) fn clear(&mut self) {
         self.len = 0;
+        self.piece = Piece::default();
     }
 }
 
 impl Sink for Output {
     fn space(&self) -> usize {
-        self.bytes.len() - self.len
+        if self.piece.len == 0 { self.bytes.len() - self.len } else { 0 }
     }
 
     fn put(&mut self, bytes: &[u8]) {
@@ -75,12 +86,23 @@ impl Sink for Output {
         self.len = end;
     }
 
+    fn put_pattern(&mut self, offset: usize, len: usize) -> usize {
+        if len >= self.sendfile_bytes {
+            self.piece = Piece::of_body(offset, len);
+            return self.piece.len;
+        }
+        let piece = pattern_from(offset);
+        let len = len.min(piece.len()).min(self.space());
+        self.put(&piece[..len]);
+        len
+    }
+
     fn backlog(&self) -> usize {
-        self.len
+        self.len + self.piece.len
     }
 
     fn lend(&mut self, len: usize) -> Option<&mut [u8]> {
-        self.bytes[self.len..].get_mut(..len)
+        if self.piece.len == 0 { self.bytes[self.len..].get_mut(..len) } else { None }
     }
 
     fn commit(&mut self, len: usize) {

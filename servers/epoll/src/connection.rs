@@ -6,6 +6,7 @@
 //! data. Bytes behind it are taken with the next segment, or the time-outs end the connection.)
 
 use crate::buffers::Buffers;
+use crate::pattern::Piece;
 use crate::slab::Key;
 use crate::sys::{self, CONNECTION, ERR, Epoll, HUP, IN, RDHUP};
 use server_common::sys::acknowledged_bytes;
@@ -13,7 +14,7 @@ use server_common::{Count, Counters, Protocol, SendWatch};
 use server_http::{Close, Closing, Now, Reason};
 use std::io::{self, ErrorKind};
 use std::ops::Range;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 /// Receives and sends that one connection may make before it is others' turn: a client that always
@@ -30,6 +31,8 @@ pub(crate) struct Connection {
     /// nothing is received and nothing answered: this is the back-pressure.
     output: Vec<u8>,
     output_sent: usize,
+    /// As `output`, and behind it: what is sent from the pattern's file.
+    output_piece: Piece,
     phase: Phase,
     readable: Readable,
     /// The client's FIN has been received.
@@ -119,6 +122,7 @@ impl Connection {
             input: Vec::new(),
             output: Vec::new(),
             output_sent: 0,
+            output_piece: Piece::default(),
             phase: Phase::Open,
             readable: Readable::No,
             peer_closed: false,
@@ -204,7 +208,7 @@ impl Connection {
     }
 
     fn has_output(&self) -> bool {
-        !self.output.is_empty()
+        !self.output.is_empty() || self.output_piece.len > 0
     }
 
     /// Receives if there may be something, and has the protocol answer.
@@ -245,6 +249,9 @@ impl Connection {
         match sys::receive(self.socket.as_fd(), room) {
             Ok(count) => {
                 buffers.counters.received_bytes.add(count as u64);
+                if buffers.sending.quick_ack && sys::acknowledge_now(self.socket.as_fd()).is_err() {
+                    return Err(Ended::Failed);
+                }
                 if count == 0 {
                     self.peer_closed = true;
                     self.readable = Readable::No;
@@ -275,19 +282,17 @@ impl Connection {
 
     /// Sends the output buffer; keeps what the kernel refuses.
     fn send(&mut self, buffers: &mut Buffers, now: &Now) -> Step {
-        let filled = buffers.output.filled();
-        if !filled.is_empty() {
-            let sent = match sys::send(self.socket.as_fd(), filled) {
-                Ok(sent) => sent,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
-                Err(_) => {
-                    buffers.output.clear();
-                    return Step::Ended(Ended::Failed);
-                }
+        let (filled, piece) = buffers.output.filled();
+        if !filled.is_empty() || piece.len > 0 {
+            let sent = send_both(self.socket.as_fd(), filled, piece, buffers);
+            let Ok((sent, sent_of_piece)) = sent else {
+                buffers.output.clear();
+                return Step::Ended(Ended::Failed);
             };
-            buffers.counters.sent_bytes.add(sent as u64);
             buffers.pool.keep(&mut self.output, &filled[sent..]);
             self.output_sent = 0;
+            self.output_piece = piece;
+            self.output_piece.advance(sent_of_piece);
             buffers.output.clear();
             if self.has_output() {
                 self.watch = SendWatch::new(now.monotonic_ns, buffers.limits.send_timeout);
@@ -300,15 +305,16 @@ impl Connection {
 
     /// Sends what the kernel refused before.
     fn flush(&mut self, buffers: &mut Buffers, now: &Now) -> Step {
-        let sent = match sys::send(self.socket.as_fd(), &self.output[self.output_sent..]) {
-            Ok(sent) => sent,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
-            Err(_) => return Step::Ended(Ended::Failed),
-        };
-        buffers.counters.sent_bytes.add(sent as u64);
+        let left = &self.output[self.output_sent..];
+        let sent = send_both(self.socket.as_fd(), left, self.output_piece, buffers);
+        let Ok((sent, sent_of_piece)) = sent else { return Step::Ended(Ended::Failed) };
         self.output_sent += sent;
+        self.output_piece.advance(sent_of_piece);
         if self.output_sent == self.output.len() {
             buffers.pool.empty(&mut self.output);
+            self.output_sent = 0;
+        }
+        if !self.has_output() {
             // Input may have come while nothing was received, and its event has passed.
             return Step::Go;
         }
@@ -363,6 +369,34 @@ impl Connection {
         }
         self.phase = Phase::Lingering { why, left_bytes: left_bytes - dropped, until_ns };
         Step::Go
+    }
+}
+
+/// Sends `bytes` and, if the kernel takes all of them, of `piece` behind them; says how much of
+/// each it took.
+fn send_both(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    piece: Piece,
+    buffers: &Buffers,
+) -> io::Result<(usize, usize)> {
+    let mut sent = 0;
+    if !bytes.is_empty() {
+        sent = taken(sys::send(socket, bytes, piece.len > 0))?;
+    }
+    let mut sent_of_piece = 0;
+    if piece.len > 0 && sent == bytes.len() {
+        sent_of_piece = taken(sys::send_file(socket, buffers.sending.pattern.as_fd(), piece))?;
+    }
+    buffers.counters.sent_bytes.add((sent + sent_of_piece) as u64);
+    Ok((sent, sent_of_piece))
+}
+
+/// How much a send took: nothing where there is no space.
+fn taken(sent: io::Result<usize>) -> io::Result<usize> {
+    match sent {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
+        other => other,
     }
 }
 

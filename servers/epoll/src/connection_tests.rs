@@ -1,9 +1,11 @@
 //! A connection over loopback, driven turn by turn with a clock of our own.
 
 use super::*;
+use crate::pattern::PatternFile;
 use crate::sys::Event;
 use crate::sys::tests::pair;
-use server_common::{Counters, Service};
+use crate::worker::Sending;
+use server_common::Service;
 use server_http::{Date, Limits};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -24,12 +26,19 @@ fn at(monotonic_ns: u64) -> Now {
 
 impl World {
     fn new(service: Service, limits: Limits) -> Self {
+        Self::sending_from(usize::MAX, service, limits)
+    }
+
+    /// Bodies of so many bytes or more are sent from the file.
+    fn sending_from(sendfile_bytes: usize, service: Service, limits: Limits) -> Self {
         let limits: &'static Limits = Box::leak(Box::new(limits));
         let (client, socket) = pair();
         let arrived = TcpStream::from(socket.try_clone().expect("a descriptor is free"));
         let protocol = Protocol::new(service, limits, 0);
         let mut connection = Connection::new(socket, protocol, &at(0));
-        let mut buffers = Buffers::new(Arc::new(Counters::default()), limits);
+        let pattern = PatternFile::new().expect("memory is left");
+        let sending = Sending { pattern, sendfile_bytes, quick_ack: false };
+        let mut buffers = Buffers::new(Arc::default(), limits, sending);
         // As after accept: the first turn finds nothing and learns the first time-out.
         assert!(matches!(connection.turn(&mut buffers, &at(0)), Turn::Wait));
         Self { client, arrived, connection, buffers }
@@ -192,4 +201,46 @@ fn an_idle_connection_owns_no_buffer() {
     assert!(matches!(world.turn(0), Turn::Wait));
     assert_eq!(world.buffers.counters.responses.value(), 1);
     assert_eq!((world.connection.input.capacity(), world.connection.output.capacity()), (0, 0));
+}
+
+/// What a client gets for bodies before, at and behind the bound, with other answers between them.
+fn answers(sendfile_bytes: usize) -> Vec<u8> {
+    let mut world = World::sending_from(sendfile_bytes, Service::Http, Limits::DEFAULT);
+    let paths = ["/plaintext", "/bytes/3000000", "/bytes/999", "/bytes/1000", "/json"];
+    let requests = paths.map(|path| format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")).concat();
+    world.send(requests.as_bytes());
+    world.client.shutdown(Shutdown::Write).expect("connected");
+    let mut client = world.client.try_clone().expect("a descriptor is free");
+    let reading = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        client.read_to_end(&mut bytes).expect("a clean end");
+        bytes
+    });
+    let epoll = Epoll::new().expect("a descriptor is free");
+    epoll.add(world.arrived.as_fd(), 0, CONNECTION).expect("not yet there");
+    let mut events = [Event::NONE];
+    loop {
+        match world.turn(1) {
+            Turn::Ended(how) => {
+                let World { connection, mut buffers, arrived, .. } = world;
+                connection.end(how, &mut buffers).expect("nothing to refuse");
+                drop(arrived);
+                return reading.join().expect("no panic");
+            }
+            Turn::Again => {}
+            Turn::Wait => {
+                assert_eq!(epoll.wait(&mut events, 60_000).expect("valid"), 1, "it hangs");
+                world.connection.hear(events[0].bits());
+            }
+        }
+    }
+}
+
+#[test]
+fn bodies_from_the_file_are_the_bytes_that_would_be_copied() {
+    let copied = answers(usize::MAX);
+    assert!(copied.len() > 3_001_999, "{}", copied.len());
+    for sendfile_bytes in [1, 1000, 1 << 20] {
+        assert!(answers(sendfile_bytes) == copied, "sendfile from {sendfile_bytes} bytes on");
+    }
 }

@@ -1,5 +1,6 @@
 //! The system calls of this server, each wrapped once. All sockets here are non-blocking.
 
+use crate::pattern::Piece;
 use server_common::sys::{check, option, set_option};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -162,13 +163,43 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<u
     })
 }
 
-/// Sends as much of `bytes` as the kernel takes.
-pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    let flags = libc::MSG_NOSIGNAL;
+/// Sends as much of `bytes` as the kernel takes; `more` says that more follows at once, so that a
+/// segment that is not full can wait for it.
+pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> io::Result<usize> {
+    let flags = libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
     counted(|| {
         // SAFETY: `bytes` is readable for its length, and outlives the call.
         unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) }
     })
+}
+
+/// Sends as much of a piece of `file` as the kernel takes, from the file's own pages.
+pub(crate) fn send_file(
+    socket: BorrowedFd<'_>,
+    file: BorrowedFd<'_>,
+    piece: Piece,
+) -> io::Result<usize> {
+    let offset = libc::off_t::try_from(piece.offset).map_err(io::Error::other)?;
+    counted(|| {
+        let mut from = offset;
+        let (socket, file) = (socket.as_raw_fd(), file.as_raw_fd());
+        // SAFETY: `from` is writable and outlives the call.
+        unsafe { libc::sendfile(socket, file, &raw mut from, piece.len) }
+    })
+}
+
+/// An empty file in memory, without a name.
+pub(crate) fn memory_file() -> io::Result<OwnedFd> {
+    // SAFETY: the name is a string that outlives the call.
+    let fd = check(unsafe { libc::memfd_create(c"pattern".as_ptr(), libc::MFD_CLOEXEC) })?;
+    // SAFETY: the kernel has just returned the descriptor to us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Has the kernel acknowledge at once what `socket` has received, once: it goes back to delaying
+/// by itself (tcp(7), TCP_QUICKACK).
+pub(crate) fn acknowledge_now(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_option(socket, libc::IPPROTO_TCP, libc::TCP_QUICKACK, 1)
 }
 
 /// Sends a FIN; receiving goes on.
@@ -253,7 +284,7 @@ pub(crate) mod tests {
         let bytes = [7; 1 << 16];
         let mut sent = 0;
         let error = loop {
-            match send(socket.as_fd(), &bytes) {
+            match send(socket.as_fd(), &bytes, false) {
                 Ok(count) => sent += count,
                 Err(error) => break error,
             }

@@ -3,6 +3,7 @@
 use crate::buffers::Buffers;
 use crate::connection::{Connection, Ended, Turn};
 use crate::counters::EpollCounters;
+use crate::pattern::PatternFile;
 use crate::slab::{Key, Slab};
 use crate::sys::{self, Epoll, Event, IN};
 use crate::waiting;
@@ -40,6 +41,18 @@ pub(crate) struct Setup {
     pub(crate) wait: Wait,
     pub(crate) admission: Admission,
     pub(crate) drain_timeout: Duration,
+    pub(crate) sending: Sending,
+}
+
+/// How bytes are sent and acknowledged.
+#[derive(Clone)]
+pub(crate) struct Sending {
+    /// The body of `/bytes/N`, for `sendfile`.
+    pub(crate) pattern: PatternFile,
+    /// It is used where so many bytes or more are left.
+    pub(crate) sendfile_bytes: usize,
+    /// Acknowledge what was received at once, not with the answer.
+    pub(crate) quick_ack: bool,
 }
 
 /// One thread's state.
@@ -95,7 +108,7 @@ impl Worker {
             wheel: TimerWheel::new(clock.now().monotonic_ns),
             fired: Vec::new(),
             clock,
-            buffers: Buffers::new(common, setup.limits),
+            buffers: Buffers::new(common, setup.limits, setup.sending.clone()),
             counters,
             details,
             setup,

@@ -12,7 +12,7 @@
 //! ```
 
 use crate::body::Body;
-use crate::catalogue::{Content, Message, PLAINTEXT, pattern_from};
+use crate::catalogue::{Content, Message, PLAINTEXT};
 use crate::exchange::Exchange;
 use crate::framing::Framing;
 use crate::head::{self, Persistence, Request};
@@ -313,13 +313,14 @@ impl Connection {
                 self.phase = Phase::Answer(*exchange);
                 return Step::NeedSpace;
             }
-            let rest = match answer.content {
-                Content::Echo => &self.body[exchange.sent..],
-                _ => pattern_from(exchange.sent),
+            let left = content_length - exchange.sent;
+            exchange.sent += if answer.content == Content::Echo {
+                let length = left.min(space);
+                turn.output.put(&self.body[exchange.sent..][..length]);
+                length
+            } else {
+                turn.output.put_pattern(exchange.sent, left)
             };
-            let length = rest.len().min(space).min(content_length - exchange.sent);
-            turn.output.put(&rest[..length]);
-            exchange.sent += length;
         }
         self.finish(exchange, turn)
     }

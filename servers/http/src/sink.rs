@@ -1,5 +1,7 @@
 //! Where a connection writes its responses.
 
+use crate::catalogue::pattern_from;
+
 /// Bounded output of one connection: a server's buffer or the stack's send buffer.
 pub trait Sink {
     /// Bytes that can be put now.
@@ -13,6 +15,17 @@ pub trait Sink {
 
     /// Bytes put earlier that the client's side has not taken yet.
     fn backlog(&self) -> usize;
+
+    /// Appends some of the `len` bytes of the body of `/bytes/N` that begin at `offset`, at least
+    /// one if there is [`space`](Sink::space), and says how many. `len` is not 0.
+    ///
+    /// A sink that has those bytes at hand need not copy them.
+    fn put_pattern(&mut self, offset: usize, len: usize) -> usize {
+        let piece = pattern_from(offset);
+        let len = len.min(piece.len()).min(self.space());
+        self.put(&piece[..len]);
+        len
+    }
 
     /// Lends room for the next `len` bytes of output in one piece, or `None` where there is none:
     /// then they are [`put`](Sink::put). What the room holds before is of no account.
