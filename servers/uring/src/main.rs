@@ -9,8 +9,7 @@
 //! ```
 //!
 //! One system call both submits a batch of answers and waits for the next completions.
-//! What it deliberately does not do: zero-copy send and receive, SQPOLL (a second core per thread),
-//! registered files, NAPI busy-polling.
+//! What it deliberately does not do: zero-copy receive, which needs a NIC that splits headers off.
 //!
 //! Entry points: [`worker`] for the loop, [`connection`] for what happens on one, [`ring`] for
 //! io_uring and all that is `unsafe` about it.
@@ -31,7 +30,7 @@ mod timers;
 mod worker;
 
 use clap::Parser;
-use ring::{Asked, Receive, Taskrun};
+use ring::{Asked, MinWait, Receive, Taskrun};
 use server_common::{
     Admission, Details, Flags, Service, Signals, SteerFlags, Wait, WaitFlags, Workers, endpoints,
     pollable, polled_details, ready_line, thread_count, thread_details,
@@ -58,9 +57,21 @@ struct Arguments {
     /// When the kernel completes operations; where it cannot do so, the next of the list
     #[arg(long, value_enum, default_value_t = Taskrun::Defer)]
     taskrun: Taskrun,
-    /// How bytes are received; where the kernel has no multishot, single
+    /// How bytes are received; where the kernel cannot do so, the next of the list
     #[arg(long, value_enum, default_value_t = Receive::Multishot)]
     receive: Receive,
+    /// Have a thread of the kernel take submissions, which sleeps after so many milliseconds
+    /// without any; replaces --taskrun
+    #[arg(
+        long,
+        value_name = "IDLE_MS",
+        value_parser = clap::value_parser!(u64).range(1..=60_000)
+    )]
+    sqpoll: Option<u64>,
+    /// Wake an idle thread for so many completions at once, but at the latest so many microseconds
+    /// after it began to wait, if there is one
+    #[arg(long, value_name = "COMPLETIONS:USEC")]
+    min_wait: Option<MinWait>,
 }
 
 fn main() -> ExitCode {
@@ -83,7 +94,13 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     let polled = polled(wait, common.listen)?;
     let napi = if let Wait::BusyPoll(time) = wait { Some(time) } else { None };
     let config = Config {
-        asked: Asked { taskrun: arguments.taskrun, receive: arguments.receive, napi },
+        asked: Asked {
+            taskrun: arguments.taskrun,
+            receive: arguments.receive,
+            napi,
+            sqpoll: arguments.sqpoll.map(Duration::from_millis),
+            min_wait: arguments.min_wait,
+        },
         wait,
         service: common.service,
         limits: common.limits.limits()?,

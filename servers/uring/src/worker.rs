@@ -391,7 +391,13 @@ mod tests {
 
     fn worker() -> UringWorker {
         let config = Config {
-            asked: Asked { taskrun: Taskrun::Defer, receive: Receive::Multishot, napi: None },
+            asked: Asked {
+                taskrun: Taskrun::Defer,
+                receive: Receive::Multishot,
+                napi: None,
+                sqpoll: None,
+                min_wait: None,
+            },
             wait: Wait::Block,
             service: Service::Http,
             limits: &Limits::DEFAULT,

@@ -1,6 +1,6 @@
 //! What only this server has: steps of degradation, multishot operations, paused receives.
 
-use server_testing::Server;
+use server_testing::{Server, refused};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_server-uring");
 const PLAINTEXT: &str = "GET /plaintext HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -9,7 +9,7 @@ const PLAINTEXT: &str = "GET /plaintext HTTP/1.1\r\nHost: x\r\n\r\n";
 #[test]
 fn each_step_of_degradation_serves_and_is_told() {
     for taskrun in ["defer", "coop", "interrupt"] {
-        for receive in ["multishot", "single"] {
+        for receive in ["incremental", "multishot", "single"] {
             for wait in ["block", "spin"] {
                 serve(&["--taskrun", taskrun, "--receive", receive, "--wait", wait]);
             }
@@ -44,6 +44,26 @@ fn serve(arguments: &[&str]) {
     let counters = server.stop();
     assert_eq!(counters["responses"], 3, "{arguments:?}");
     assert_eq!(counters["stale_completions"], 0, "{arguments:?}");
+}
+
+/// What only some kernels have is told where it is had, refused where it is not, and serves.
+#[test]
+fn a_thread_of_the_kernel_and_waits_for_several_serve() {
+    let defaults = ["--taskrun", "defer", "--receive", "multishot", "--wait", "block"];
+    let (sqpoll, min_wait) = (["--sqpoll", "1"], ["--min-wait", "8:500"]);
+    serve(&[&defaults[..], &sqpoll[..]].concat());
+    let server = Server::start(BINARY, &sqpoll);
+    assert_eq!(server.ready["uring_asked"]["sqpoll_idle_ms"], 1);
+    let flags = &server.ready["uring_obtained"]["setup_flags"];
+    assert!(flags.as_array().expect("a list").contains(&"SQPOLL".into()), "{flags}");
+    let features = server.ready["uring_obtained"]["kernel_features"].clone();
+    server.stop();
+    if features.as_array().expect("a list").contains(&"min_timeout".into()) {
+        serve(&[&defaults[..], &min_wait[..]].concat());
+    } else {
+        assert!(refused(BINARY, &min_wait).contains("Linux 6.12 is needed"));
+    }
+    assert!(refused(BINARY, &["--min-wait", "8"]).contains("not COMPLETIONS:USEC"));
 }
 
 /// Multishot: one receive operation, however many requests.

@@ -19,11 +19,11 @@ mod token;
 
 pub(crate) use buffers::Provided;
 pub(crate) use datagrams::SLOTS as DATAGRAM_SLOTS;
-pub(crate) use setup::{Asked, Obtained, Receive, Taskrun};
+pub(crate) use setup::{Asked, MinWait, Obtained, Receive, Taskrun};
 pub(crate) use token::ConnId;
 
 use crate::counters::RingCounters;
-use buffers::{BUFFER_LEN, Buffers, GROUP};
+use buffers::{Buffers, GROUP};
 use datagrams::Datagrams;
 use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{CompletionQueue, Parameters, SubmissionQueue, Submitter, cqueue, opcode, squeue};
@@ -45,6 +45,7 @@ pub(crate) struct Ring {
     completion: CompletionQueue<'static>,
     parameters: Parameters,
     obtained: Obtained,
+    min_wait: Option<MinWait>,
     /// What the kernel may read, by slot. Never dropped, because dropping the ring does not stop
     /// the kernel.
     sends: ManuallyDrop<Vec<Option<Outgoing>>>,
@@ -116,6 +117,7 @@ impl Ring {
             completion,
             parameters,
             obtained,
+            min_wait: asked.min_wait,
             sends: ManuallyDrop::new(Vec::new()),
             datagrams: ManuallyDrop::new(Datagrams::default()),
             buffers,
@@ -155,9 +157,11 @@ impl Ring {
     pub(crate) fn receive(&mut self, id: ConnId, socket: BorrowedFd<'_>) {
         let socket = Fd(socket.as_raw_fd());
         let entry = match self.obtained.receive {
-            Receive::Multishot => opcode::RecvMulti::new(socket, GROUP).build(),
-            // A null address: the kernel selects the buffer.
-            Receive::Single => opcode::Recv::new(socket, std::ptr::null_mut(), BUFFER_LEN)
+            Receive::Incremental | Receive::Multishot => {
+                opcode::RecvMulti::new(socket, GROUP).build()
+            }
+            // A null address: the kernel selects the buffer. No length: as much as it holds.
+            Receive::Single => opcode::Recv::new(socket, std::ptr::null_mut(), 0)
                 .buf_group(GROUP)
                 .build()
                 .flags(squeue::Flags::BUFFER_SELECT),
@@ -256,6 +260,11 @@ impl Ring {
                 return Ok(());
             }
             self.submit()?;
+            if self.parameters.is_setup_sqpoll() {
+                // The kernel's thread takes entries in its own time.
+                unless_transient(self.submitter.squeue_wait())?;
+                self.submission.sync();
+            }
             self.reap();
         }
         if self.submission.capacity() - self.submission.len() >= ROOM {
@@ -271,7 +280,10 @@ impl Ring {
     /// and it is called again (io_uring_enter(2), EAGAIN and EBUSY).
     pub(crate) fn submit(&mut self) -> io::Result<()> {
         self.submission.sync();
-        self.counters.ring_enters.add(1);
+        // With a thread of the kernel that is awake, submitting is no system call.
+        if !self.parameters.is_setup_sqpoll() || self.submission.need_wakeup() {
+            self.counters.ring_enters.add(1);
+        }
         let submitted = self.submitter.submit();
         self.submission.sync();
         unless_transient(submitted)
@@ -294,11 +306,19 @@ impl Ring {
         self.submission.sync();
         self.counters.ring_enters.add(1);
         let timespec = timeout.map(Timespec::from);
-        let waited = match &timespec {
-            Some(timespec) => {
-                self.submitter.submit_with_args(1, &SubmitArgs::new().timespec(timespec))
-            }
-            None => self.submitter.submit_and_wait(1),
+        let mut arguments = SubmitArgs::new();
+        let mut want = 1;
+        if let Some(MinWait { completions, time }) = self.min_wait {
+            want = completions as usize;
+            arguments =
+                arguments.min_wait_usec(u32::try_from(time.as_micros()).unwrap_or(u32::MAX));
+        }
+        if let Some(timespec) = &timespec {
+            arguments = arguments.timespec(timespec);
+        }
+        let waited = match (&timespec, self.min_wait) {
+            (None, None) => self.submitter.submit_and_wait(want),
+            _ => self.submitter.submit_with_args(want, &arguments),
         };
         self.submission.sync();
         unless_transient(waited)
@@ -388,9 +408,12 @@ impl Ring {
 
     fn interpret_receive(&mut self, cqe: &cqueue::Entry) -> io::Result<Received> {
         let len = result(cqe);
+        let more = cqueue::buffer_more(cqe.flags());
         let buffer = cqueue::buffer_select(cqe.flags()).map(|index| {
-            // SAFETY: the completion was just taken from the queue, and this is its only use.
-            unsafe { self.buffers.filled(index, *len.as_ref().unwrap_or(&0)) }
+            let len = *len.as_ref().unwrap_or(&0);
+            // SAFETY: the completion was just taken from the queue, and this is its only use;
+            // `reap` takes them in order.
+            unsafe { self.buffers.filled(index, len, more) }
         });
         match (len, buffer) {
             (Ok(1..), Some(buffer)) => Ok(Received::Data(buffer)),

@@ -1,12 +1,13 @@
 //! Opening an io_uring: as much as was asked for and the kernel has, and what that was.
 
-use super::buffers::{Buffers, GROUP};
+use super::buffers::{Buffers, GROUP, Layout};
 use clap::ValueEnum;
 use io_uring::{Builder, IoUring, cqueue, opcode, squeue, types};
 use server_common::Details;
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// Entries of the submission queue; a full one is submitted early.
@@ -28,6 +29,8 @@ pub(crate) enum Taskrun {
 /// How bytes are received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Receive {
+    /// As multishot, into buffers of 64 KiB that are filled bit by bit (Linux 6.12)
+    Incremental,
     /// Asked for once per connection (Linux 6.0)
     Multishot,
     /// Asked for again after each delivery
@@ -41,6 +44,34 @@ pub(crate) struct Asked {
     pub(crate) receive: Receive,
     /// How long a waiting thread polls the network device before it sleeps.
     pub(crate) napi: Option<Duration>,
+    /// After how long without work the kernel's thread sleeps that takes submissions; `None`: there
+    /// is no such thread.
+    pub(crate) sqpoll: Option<Duration>,
+    /// What a thread waits for before it wakes.
+    pub(crate) min_wait: Option<MinWait>,
+}
+
+/// So many completions, but for no longer than that once there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MinWait {
+    pub(crate) completions: u32,
+    pub(crate) time: Duration,
+}
+
+impl FromStr for MinWait {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = text.split_once(':').and_then(|(completions, micros)| {
+            let completions = completions.parse().ok().filter(|it| (2..=1024).contains(it))?;
+            let micros = micros.parse().ok().filter(|it| (1..=1_000_000).contains(it))?;
+            Some(Self { completions, time: Duration::from_micros(micros) })
+        });
+        parsed.ok_or_else(|| {
+            "not COMPLETIONS:USEC with 2 to 1024 completions and 1 to 1000000 microseconds"
+                .to_owned()
+        })
+    }
 }
 
 /// What the kernel gave.
@@ -72,7 +103,7 @@ const STEPS: [Step; 5] = [
 ];
 
 impl Step {
-    fn build(self) -> io::Result<IoUring> {
+    fn build(self, sqpoll: Option<Duration>) -> io::Result<IoUring> {
         let mut builder: Builder = IoUring::builder();
         // SUBMIT_ALL: one refused entry must not hold up those behind it.
         builder.setup_cqsize(CQ_ENTRIES).setup_clamp().setup_submit_all();
@@ -89,12 +120,16 @@ impl Step {
         if self.no_sqarray {
             builder.setup_no_sqarray();
         }
+        if let Some(idle) = sqpoll {
+            builder.setup_sqpoll(u32::try_from(idle.as_millis()).unwrap_or(u32::MAX));
+        }
         builder.build(SQ_ENTRIES)
     }
 
-    fn flags(self) -> Vec<&'static str> {
+    fn flags(self, sqpoll: bool) -> Vec<&'static str> {
         let candidates = [
             (true, "SUBMIT_ALL"),
+            (sqpoll, "SQPOLL"),
             (self.taskrun != Taskrun::Interrupt, "COOP_TASKRUN"),
             (self.taskrun != Taskrun::Interrupt, "TASKRUN_FLAG"),
             (self.single_issuer, "SINGLE_ISSUER"),
@@ -113,11 +148,18 @@ impl Step {
 /// # Errors
 /// A sentence that names the likely cause and the cure.
 pub(super) fn open(asked: Asked) -> io::Result<(&'static mut IoUring, Buffers, Obtained)> {
-    let (mut ring, step) = build_best(asked.taskrun).map_err(explain_setup)?;
-    let mut buffers = Buffers::register(&ring.submitter()).map_err(explain_buffers)?;
+    let (mut ring, step) = build_best(asked).map_err(explain_setup)?;
+    if asked.min_wait.is_some() && !ring.params().is_feature_min_timeout() {
+        return Err(io::Error::other(
+            "--min-wait cannot be had: Linux 6.12 is needed (uname -r shows this one)",
+        ));
+    }
+    let (mut buffers, incremental) = register_buffers(&ring, asked.receive)?;
     let receive = match asked.receive {
-        Receive::Multishot if !has_multishot(&mut ring, &mut buffers)? => Receive::Single,
-        asked => asked,
+        Receive::Single => Receive::Single,
+        _ if !has_multishot(&mut ring, &mut buffers)? => Receive::Single,
+        _ if incremental => Receive::Incremental,
+        _ => Receive::Multishot,
     };
     if let Some(time) = asked.napi {
         register_napi(&ring, time).map_err(explain_napi)?;
@@ -126,11 +168,29 @@ pub(super) fn open(asked: Asked) -> io::Result<(&'static mut IoUring, Buffers, O
     Ok((ring, buffers, Obtained { step, receive, registered_ring: false }))
 }
 
-fn build_best(taskrun: Taskrun) -> io::Result<(IoUring, Step)> {
+/// Buffers to receive into, and whether they are filled bit by bit: if so was asked for and the
+/// kernel can. One that cannot says EINVAL.
+fn register_buffers(ring: &IoUring, receive: Receive) -> io::Result<(Buffers, bool)> {
+    let submitter = ring.submitter();
+    if receive == Receive::Incremental {
+        match Buffers::register(&submitter, Layout::INCREMENTAL) {
+            Ok(buffers) => return Ok((buffers, true)),
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
+            Err(error) => return Err(explain_buffers(error)),
+        }
+    }
+    let buffers = Buffers::register(&submitter, Layout::WHOLE).map_err(explain_buffers)?;
+    Ok((buffers, false))
+}
+
+/// The best step that the kernel has, of those that were asked for or lesser ones.
+fn build_best(asked: Asked) -> io::Result<(IoUring, Step)> {
+    // A thread of the kernel submits and completes: there is nothing for ours to defer.
+    let taskrun = if asked.sqpoll.is_some() { Taskrun::Interrupt } else { asked.taskrun };
     let best = STEPS.iter().position(|step| step.taskrun == taskrun).expect("each has a step");
     let mut refused = None;
     for step in &STEPS[best..] {
-        match step.build() {
+        match step.build(asked.sqpoll) {
             Ok(ring) => return Ok((ring, *step)),
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => refused = Some(error),
             Err(error) => return Err(error),
@@ -157,7 +217,9 @@ fn has_multishot(ring: &mut IoUring, buffers: &mut Buffers) -> io::Result<bool> 
                 (cqueue::buffer_select(cqe.flags()), usize::try_from(cqe.result()))
             {
                 // SAFETY: the CQE was just taken from this ring's queue, and this is its only use.
-                buffers.give_back(unsafe { buffers.filled(index, len) });
+                let buffer =
+                    unsafe { buffers.filled(index, len, cqueue::buffer_more(cqe.flags())) };
+                buffers.give_back(buffer);
             }
             if !cqueue::more(cqe.flags()) {
                 return Ok(has);
@@ -230,10 +292,19 @@ impl Obtained {
         let mut wanted = Details::new();
         wanted.insert("taskrun".to_owned(), name(asked.taskrun).into());
         wanted.insert("receive".to_owned(), name(asked.receive).into());
+        if let Some(idle) = asked.sqpoll {
+            let idle_ms = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
+            wanted.insert("sqpoll_idle_ms".to_owned(), idle_ms.into());
+        }
+        if let Some(MinWait { completions, time }) = asked.min_wait {
+            let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+            wanted.insert("min_wait_completions".to_owned(), completions.into());
+            wanted.insert("min_wait_us".to_owned(), micros.into());
+        }
         let mut got = Details::new();
         got.insert("taskrun".to_owned(), name(self.step.taskrun).into());
         got.insert("receive".to_owned(), name(self.receive).into());
-        got.insert("setup_flags".to_owned(), self.step.flags().into());
+        got.insert("setup_flags".to_owned(), self.step.flags(asked.sqpoll.is_some()).into());
         got.insert("setup_flags_since_linux".to_owned(), self.step.since.into());
         got.insert("registered_ring_fd".to_owned(), self.registered_ring.into());
         got.insert("kernel_features".to_owned(), features(ring).into());
@@ -271,10 +342,27 @@ mod tests {
     #[test]
     fn a_kernel_that_lacks_a_step_is_given_the_next() {
         for asked in [Taskrun::Defer, Taskrun::Coop, Taskrun::Interrupt] {
-            let (_, step) = build_best(asked).expect("this kernel has io_uring");
+            let whole = Asked {
+                taskrun: asked,
+                receive: Receive::Multishot,
+                napi: None,
+                sqpoll: None,
+                min_wait: None,
+            };
+            let (_, step) = build_best(whole).expect("this kernel has io_uring");
             let first = STEPS.iter().position(|step| step.taskrun == asked).expect("has one");
             let got = STEPS.iter().position(|known| *known == step).expect("is one of them");
             assert!(got >= first, "asked for {asked:?}, got more: {step:?}");
+        }
+    }
+
+    #[test]
+    fn a_wait_for_several_completions_has_both_numbers_in_range() {
+        let expect = MinWait { completions: 8, time: Duration::from_micros(50) };
+        assert_eq!("8:50".parse(), Ok(expect));
+        for nonsense in ["8", "1:50", "1025:50", "8:0", "8:1000001", ":", "a:b"] {
+            let message = MinWait::from_str(nonsense).expect_err(nonsense);
+            assert!(message.contains("2 to 1024"), "{message}");
         }
     }
 

@@ -1,14 +1,15 @@
 //! The two rules of this folder, and what the kernel says when things run out or are cancelled.
 
-use super::buffers::PROVIDED_AT_FIRST;
 use super::*;
 use std::io::{Read, Write};
 use std::net::UdpSocket;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
+const AT_FIRST: u16 = buffers::Layout::WHOLE.at_first;
+
 fn ring(taskrun: Taskrun, receive: Receive) -> Ring {
-    Ring::open(Asked { taskrun, receive, napi: None }, Arc::default())
+    Ring::open(Asked { taskrun, receive, napi: None, sqpoll: None, min_wait: None }, Arc::default())
         .expect("this kernel has io_uring")
 }
 
@@ -87,7 +88,7 @@ fn a_single_receive_is_over_after_each_delivery() {
 #[test]
 fn an_empty_buffer_ring_ends_receives_which_go_on_after_more_are_provided() {
     let mut ring = best();
-    let pairs: Vec<_> = (0..=PROVIDED_AT_FIRST).map(|_| pair()).collect();
+    let pairs: Vec<_> = (0..=AT_FIRST).map(|_| pair()).collect();
     for (slot, (mut near, far)) in (0..).zip(pairs.iter().map(|(near, far)| (near, far))) {
         ring.make_room().expect("the ring works");
         near.write_all(b"x").expect("the pair is open");
@@ -103,10 +104,10 @@ fn an_empty_buffer_ring_ends_receives_which_go_on_after_more_are_provided() {
         }
         filled.push(data(result));
     };
-    assert_eq!(filled.len(), usize::from(PROVIDED_AT_FIRST));
+    assert_eq!(filled.len(), usize::from(AT_FIRST));
 
     ring.provide_more();
-    let twice = 2 * u64::from(PROVIDED_AT_FIRST);
+    let twice = 2 * u64::from(AT_FIRST);
     assert_eq!(ring.counters.receive_buffers_provided.value(), twice);
     ring.receive(starved, pairs[starved.slot()].1.as_fd());
     let (id, result, more) = next_received(&mut ring);
@@ -126,7 +127,7 @@ fn a_filled_buffer_keeps_its_bytes_until_it_is_given_back() {
     near.write_all(b"kept").expect("the pair is open");
     let kept = data(next_received(&mut ring).1);
     // Every other buffer is filled twice over.
-    for round in 0..2 * u32::from(PROVIDED_AT_FIRST) {
+    for round in 0..2 * u32::from(AT_FIRST) {
         near.write_all(&round.to_be_bytes()).expect("the pair is open");
         let buffer = data(next_received(&mut ring).1);
         assert_eq!(&*buffer, round.to_be_bytes());
