@@ -376,6 +376,10 @@ impl Connection {
         if self.receive != Receive::Stopped || self.in_flight_bytes > 0 {
             io.ring.cancel_all(self.socket.as_fd());
         }
+        // Bytes that the kernel has not copied come back when they are acknowledged, or forgotten.
+        if io.ring.sends_without_copy(self.id) && sys::disconnect(self.socket.as_fd()).is_err() {
+            io.ring_counters.resets_refused.add(1);
+        }
     }
 
     /// Brings the receive operation and the timer in line with the state.

@@ -31,6 +31,11 @@ ring_counters! {
     receives_paused,
     /// Sends started for what the one before had left.
     sends_continued,
+    /// Sends started without a copy.
+    sends_zero_copy,
+    /// Those of them that the kernel has copied after all, because the device or the receiver,
+    /// which may be this machine, needed a copy.
+    sends_zero_copy_copied,
     /// Closes that the kernel did not let be an RST.
     resets_refused,
     /// Completions of connections that were gone.

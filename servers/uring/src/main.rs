@@ -72,6 +72,9 @@ struct Arguments {
     /// after it began to wait, if there is one
     #[arg(long, value_name = "COMPLETIONS:USEC")]
     min_wait: Option<MinWait>,
+    /// Send so many bytes or more without copying them (IORING_OP_SEND_ZC)
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..))]
+    send_zc: Option<u32>,
 }
 
 fn main() -> ExitCode {
@@ -100,6 +103,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
             napi,
             sqpoll: arguments.sqpoll.map(Duration::from_millis),
             min_wait: arguments.min_wait,
+            send_zc_bytes: arguments.send_zc.map(|bytes| bytes as usize),
         },
         wait,
         service: common.service,

@@ -32,6 +32,20 @@ pub(crate) fn send_fin(socket: BorrowedFd<'_>) -> io::Result<()> {
         .map(drop)
 }
 
+/// Ends a connection at once with an RST and forgets what was not acknowledged; the descriptor
+/// stays open (connect(2) with AF_UNSPEC).
+///
+/// # Errors
+/// Whatever `connect` returns.
+pub(crate) fn disconnect(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: an all-zero sockaddr is one, and its family is AF_UNSPEC.
+    let nobody: libc::sockaddr = unsafe { std::mem::zeroed() };
+    let len = libc::socklen_t::try_from(size_of_val(&nobody)).expect("16 bytes");
+    // SAFETY: `nobody` is readable for `len` bytes during the call.
+    let returned = unsafe { libc::connect(socket.as_raw_fd(), &raw const nobody, len) };
+    server_common::sys::check(returned).map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,5 +63,17 @@ mod tests {
         drop(server);
         let error = client.read(&mut [0]).expect_err("no FIN");
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[test]
+    fn a_disconnected_peer_sees_a_reset_while_the_descriptor_is_open() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback is free");
+        let address = listener.local_addr().expect("bound");
+        let mut client = TcpStream::connect(address).expect("it listens");
+        let (server, _) = listener.accept().expect("it has connected");
+        disconnect(server.as_fd()).expect("it was connected");
+        let error = client.read(&mut [0]).expect_err("no FIN");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        drop(server);
     }
 }

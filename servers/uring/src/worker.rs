@@ -397,6 +397,7 @@ mod tests {
                 napi: None,
                 sqpoll: None,
                 min_wait: None,
+                send_zc_bytes: None,
             },
             wait: Wait::Block,
             service: Service::Http,

@@ -66,6 +66,42 @@ fn a_thread_of_the_kernel_and_waits_for_several_serve() {
     assert!(refused(BINARY, &["--min-wait", "8"]).contains("not COMPLETIONS:USEC"));
 }
 
+/// Sent without a copy: the same bytes, a client that takes nothing is reset all the same, and the
+/// drain ends.
+#[test]
+fn sends_without_a_copy_serve_and_end() {
+    let send_zc = ["--send-zc", "1000"];
+    let zero_copy = ["--taskrun", "defer", "--receive", "multishot", "--wait", "block"];
+    if !has_send_zc() {
+        assert!(refused(BINARY, &send_zc).contains("Linux 6.2 is needed"));
+        return;
+    }
+    serve(&[&zero_copy[..], &send_zc[..]].concat());
+
+    let mut server = Server::start(BINARY, &["--send-zc", "1000", "--send-timeout", "200"]);
+    let mut client = server.connect();
+    client.send("GET /bytes/16777216 HTTP/1.1\r\nHost: x\r\n\r\n");
+    server.wait_for("closed_send_timeout", 1);
+    drop(client);
+    let counters = server.stop();
+    assert!(counters["sends_zero_copy"].as_u64() > Some(0), "{counters}");
+
+    let mut server = Server::start(BINARY, &["--send-zc", "1000", "--drain-timeout", "0"]);
+    let mut client = server.connect();
+    client.send("GET /bytes/16777216 HTTP/1.1\r\nHost: x\r\n\r\n");
+    server.wait_for("sends_zero_copy", 1);
+    let counters = server.stop();
+    assert_eq!(counters["closed_drain_deadline"], 1, "{counters}");
+    drop(client);
+}
+
+/// Whether the kernel has `IORING_SEND_ZC_REPORT_USAGE`, by its version.
+fn has_send_zc() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("Linux has it");
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(6), Some(2))
+}
+
 /// Multishot: one receive operation, however many requests.
 #[test]
 fn a_receive_is_started_once_for_many_requests() {

@@ -2,7 +2,7 @@
 //!
 //! Three rules make it so, and all are kept in this folder alone:
 //! 1. bytes that the kernel reads (a send) belong to the [`Ring`] from [`Ring::send`] until the
-//!    completion brings the buffer back;
+//!    completion brings the buffer back, or for a send without a copy its notification;
 //! 2. bytes that the kernel writes lie in provided buffers, and each filled one is a move-only
 //!    [`Provided`] until it is given back;
 //! 3. datagrams lie in slots that are never freed, and one that the kernel has is touched by nobody
@@ -35,6 +35,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use token::{Op, Token};
 
+/// `IORING_SEND_ZC_REPORT_USAGE` of `linux/io_uring.h`, Linux 6.2.
+const SEND_ZC_REPORT_USAGE: u16 = 1 << 3;
+/// `IORING_NOTIF_USAGE_ZC_COPIED`: the kernel has copied after all.
+const NOTIF_USAGE_ZC_COPIED: u32 = 1 << 31;
+
 /// Operations that may be started after one [`Ring::make_room`].
 pub(crate) const ROOM: usize = 8;
 
@@ -46,14 +51,25 @@ pub(crate) struct Ring {
     parameters: Parameters,
     obtained: Obtained,
     min_wait: Option<MinWait>,
+    /// Sends of so many bytes or more are without a copy.
+    send_zc_bytes: Option<usize>,
     /// What the kernel may read, by slot. Never dropped, because dropping the ring does not stop
     /// the kernel.
-    sends: ManuallyDrop<Vec<Option<Outgoing>>>,
+    sends: ManuallyDrop<Vec<Option<Sending>>>,
     /// What the kernel may write or read of datagrams. Never dropped, for the same reason.
     datagrams: ManuallyDrop<Datagrams>,
     buffers: Buffers,
     counters: Arc<RingCounters>,
     reaped: VecDeque<Completion>,
+}
+
+/// A send under way.
+struct Sending {
+    outgoing: Outgoing,
+    is_zero_copy: bool,
+    /// What it came to, where the kernel still has the bytes: they are sent without a copy, and
+    /// not acknowledged yet.
+    result: Option<io::Result<usize>>,
 }
 
 /// Bytes on their way out.
@@ -118,6 +134,7 @@ impl Ring {
             parameters,
             obtained,
             min_wait: asked.min_wait,
+            send_zc_bytes: asked.send_zc_bytes,
             sends: ManuallyDrop::new(Vec::new()),
             datagrams: ManuallyDrop::new(Datagrams::default()),
             buffers,
@@ -185,17 +202,30 @@ impl Ring {
     pub(crate) fn send(&mut self, id: ConnId, socket: BorrowedFd<'_>, outgoing: Outgoing) {
         let rest = &outgoing.buffer[outgoing.taken..];
         let len = u32::try_from(rest.len()).unwrap_or(u32::MAX);
-        let entry = opcode::Send::new(Fd(socket.as_raw_fd()), rest.as_ptr(), len)
-            .flags(libc::MSG_NOSIGNAL)
-            .build();
+        let (fd, bytes) = (Fd(socket.as_raw_fd()), rest.as_ptr());
+        let is_zero_copy = self.send_zc_bytes.is_some_and(|bytes| rest.len() >= bytes);
+        let entry = if is_zero_copy {
+            self.counters.sends_zero_copy.add(1);
+            let entry = opcode::SendZc::new(fd, bytes, len).flags(libc::MSG_NOSIGNAL);
+            entry.zc_flags(SEND_ZC_REPORT_USAGE).build()
+        } else {
+            opcode::Send::new(fd, bytes, len).flags(libc::MSG_NOSIGNAL).build()
+        };
         if self.sends.len() <= id.slot() {
             self.sends.resize_with(id.slot() + 1, || None);
         }
         let place = &mut self.sends[id.slot()];
         assert!(place.is_none(), "a connection has one send in flight");
         // Moving the vector leaves its bytes where the entry points to.
-        *place = Some(outgoing);
+        *place = Some(Sending { outgoing, is_zero_copy, result: None });
         self.push(entry, Token { op: Op::Send, id });
+    }
+
+    /// Whether the send in flight of a connection is without a copy: then its buffer comes back
+    /// when the peer has acknowledged the bytes, and a cancel does not change that.
+    pub(crate) fn sends_without_copy(&self, id: ConnId) -> bool {
+        let sending = self.sends.get(id.slot()).and_then(Option::as_ref);
+        sending.is_some_and(|sending| sending.is_zero_copy)
     }
 
     /// Receives a datagram into a slot below [`DATAGRAM_SLOTS`], with the address of its sender.
@@ -386,11 +416,7 @@ impl Ring {
                 let result = self.interpret_receive(cqe);
                 Some(Completion::Received { id: token.id, result, more })
             }
-            Op::Send => {
-                let outgoing = self.sends[token.id.slot()].take();
-                let outgoing = outgoing.expect("a send completes once");
-                Some(Completion::Sent { id: token.id, result: result(cqe), outgoing })
-            }
+            Op::Send => self.interpret_send(cqe, token.id),
             Op::Shutdown => Some(Completion::Shutdown),
             Op::ReceiveDatagram => {
                 let slot = token.id.number();
@@ -404,6 +430,26 @@ impl Ring {
             }
             Op::Quiet => None,
         }
+    }
+
+    /// A send completes once; one without a copy first says what it came to, and then, in another
+    /// CQE, that the bytes are ours again (io_uring_prep_send_zc(3)).
+    fn interpret_send(&mut self, cqe: &cqueue::Entry, id: ConnId) -> Option<Completion> {
+        let place = &mut self.sends[id.slot()];
+        let sending = place.as_mut().expect("a send completes once");
+        if cqueue::notif(cqe.flags()) {
+            if cqe.result().cast_unsigned() & NOTIF_USAGE_ZC_COPIED != 0 {
+                self.counters.sends_zero_copy_copied.add(1);
+            }
+        } else {
+            sending.result = Some(result(cqe));
+            if cqueue::more(cqe.flags()) {
+                return None;
+            }
+        }
+        let Sending { outgoing, result, .. } = place.take()?;
+        let result = result.expect("the notification comes second");
+        Some(Completion::Sent { id, result, outgoing })
     }
 
     fn interpret_receive(&mut self, cqe: &cqueue::Entry) -> io::Result<Received> {

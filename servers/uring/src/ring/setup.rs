@@ -1,10 +1,12 @@
 //! Opening an io_uring: as much as was asked for and the kernel has, and what that was.
 
+use super::SEND_ZC_REPORT_USAGE;
 use super::buffers::{Buffers, GROUP, Layout};
 use clap::ValueEnum;
 use io_uring::{Builder, IoUring, cqueue, opcode, squeue, types};
 use server_common::Details;
 use std::io::{self, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::str::FromStr;
@@ -49,6 +51,8 @@ pub(crate) struct Asked {
     pub(crate) sqpoll: Option<Duration>,
     /// What a thread waits for before it wakes.
     pub(crate) min_wait: Option<MinWait>,
+    /// Sends of so many bytes or more are without a copy.
+    pub(crate) send_zc_bytes: Option<usize>,
 }
 
 /// So many completions, but for no longer than that once there is one.
@@ -161,6 +165,11 @@ pub(super) fn open(asked: Asked) -> io::Result<(&'static mut IoUring, Buffers, O
         _ if incremental => Receive::Incremental,
         _ => Receive::Multishot,
     };
+    if asked.send_zc_bytes.is_some() && !has_send_zc(&mut ring)? {
+        return Err(io::Error::other(
+            "--send-zc cannot be had: Linux 6.2 is needed (uname -r shows this one)",
+        ));
+    }
     if let Some(time) = asked.napi {
         register_napi(&ring, time).map_err(explain_napi)?;
     }
@@ -229,9 +238,35 @@ fn has_multishot(ring: &mut IoUring, buffers: &mut Buffers) -> io::Result<bool> 
     }
 }
 
+/// Sends a byte without a copy over loopback to see whether the kernel can, and says what became
+/// of it.
+fn has_send_zc(ring: &mut IoUring) -> io::Result<bool> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let near = TcpStream::connect(listener.local_addr()?)?;
+    let (far, _) = listener.accept()?;
+    static BYTE: [u8; 1] = *b"?";
+    let send = opcode::SendZc::new(types::Fd(near.as_raw_fd()), BYTE.as_ptr(), 1)
+        .zc_flags(SEND_ZC_REPORT_USAGE)
+        .build();
+    submit_probe(ring, &send)?;
+    let mut has = false;
+    loop {
+        ring.submit_and_wait(1)?;
+        while let Some(cqe) = ring.completion().next() {
+            if !cqueue::more(cqe.flags()) {
+                // The notification comes when nobody needs the byte any more.
+                drop((near, far));
+                return Ok(has);
+            }
+            has = cqe.result() == 1;
+        }
+    }
+}
+
 fn submit_probe(ring: &mut IoUring, entry: &squeue::Entry) -> io::Result<()> {
     let mut submission = ring.submission();
-    // SAFETY: the entry points to no memory; the buffers it selects live as long as the process.
+    // SAFETY: the entry points to no memory, or to a static; the buffers that it selects live as
+    // long as the process.
     unsafe { submission.push(entry) }.expect("the queue of a new ring is empty");
     Ok(())
 }
@@ -296,6 +331,9 @@ impl Obtained {
             let idle_ms = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
             wanted.insert("sqpoll_idle_ms".to_owned(), idle_ms.into());
         }
+        if let Some(bytes) = asked.send_zc_bytes {
+            wanted.insert("send_zc_from_bytes".to_owned(), bytes.into());
+        }
         if let Some(MinWait { completions, time }) = asked.min_wait {
             let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
             wanted.insert("min_wait_completions".to_owned(), completions.into());
@@ -348,6 +386,7 @@ mod tests {
                 napi: None,
                 sqpoll: None,
                 min_wait: None,
+                send_zc_bytes: None,
             };
             let (_, step) = build_best(whole).expect("this kernel has io_uring");
             let first = STEPS.iter().position(|step| step.taskrun == asked).expect("has one");

@@ -9,8 +9,11 @@ use std::os::unix::net::UnixStream;
 const AT_FIRST: u16 = buffers::Layout::WHOLE.at_first;
 
 fn ring(taskrun: Taskrun, receive: Receive) -> Ring {
-    Ring::open(Asked { taskrun, receive, napi: None, sqpoll: None, min_wait: None }, Arc::default())
-        .expect("this kernel has io_uring")
+    Ring::open(asked(taskrun, receive, None), Arc::default()).expect("this kernel has io_uring")
+}
+
+fn asked(taskrun: Taskrun, receive: Receive, send_zc_bytes: Option<usize>) -> Asked {
+    Asked { taskrun, receive, napi: None, sqpoll: None, min_wait: None, send_zc_bytes }
 }
 
 fn best() -> Ring {
@@ -164,6 +167,34 @@ fn a_send_brings_its_buffer_back_and_how_much_was_taken() {
     let mut answer = [0; 6];
     near.read_exact(&mut answer).expect("it was sent");
     assert_eq!(&answer, b"answer");
+}
+
+#[test]
+fn bytes_sent_without_a_copy_come_back_with_the_notification() {
+    let asked = asked(Taskrun::Defer, Receive::Multishot, Some(4));
+    let Ok(mut ring) = Ring::open(asked, Arc::default()) else {
+        // Before Linux 6.2 it is refused; `--send-zc` tests that with the server.
+        return;
+    };
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback is free");
+    let address = listener.local_addr().expect("bound");
+    let mut near = std::net::TcpStream::connect(address).expect("it listens");
+    let (far, _) = listener.accept().expect("it has connected");
+    let id = ConnId::first(3);
+    for (round, bytes) in [&b"few"[..], b"four", b"many more"].into_iter().enumerate() {
+        ring.send(id, far.as_fd(), Outgoing::new(bytes.to_vec()));
+        assert_eq!(ring.sends_without_copy(id), bytes.len() >= 4);
+        let mut answer = vec![0; bytes.len()];
+        ring.submit().expect("the ring works");
+        near.read_exact(&mut answer).expect("it was sent");
+        assert_eq!(answer, bytes);
+        let Completion::Sent { result, outgoing, .. } = next(&mut ring) else {
+            panic!("nothing else was started")
+        };
+        assert_eq!((result.expect("sent"), &outgoing.buffer[..]), (bytes.len(), bytes));
+        assert!(!ring.sends_without_copy(id));
+        assert_eq!(ring.counters.sends_zero_copy.value(), round as u64);
+    }
 }
 
 #[test]
