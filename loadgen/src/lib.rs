@@ -14,8 +14,8 @@
 //! ```
 //!
 //! What it deliberately does not do: share code with the servers, which it is to judge, or with the
-//! stack, but for the transports that leave the kernel out; drop a sample because it is late; fill in samples that were never taken (wrk does both,
-//! see [`report`]).
+//! stack, but for the transports that leave the kernel out; drop a sample because it is late; fill
+//! in samples that were never taken (wrk does both, see [`report`]).
 //!
 //! Entry point: [`options::parse`], then [`run::run`]. References: RFC 9110 and 9112 for responses,
 //! wrk 4.1 for the command line and the output.

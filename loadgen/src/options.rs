@@ -9,7 +9,7 @@ use crate::plan::{Arrival, HungRule, Plan, Schedule, Spin, TransportKind};
 use crate::request::{FieldError, Fields};
 use crate::transport::Endpoint;
 use crate::transport::bypass::Settings;
-use crate::units::{parse_metric, parse_time_s};
+use crate::units::{parse_metric, parse_time, parse_time_s};
 use crate::url::{Scheme, Url, UrlError};
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -560,14 +560,7 @@ fn refuse_own(program: &str, why: &str) -> Refusal {
 
 /// A time of `--warmup`: as wrk's, or in milliseconds.
 fn parse_warmup(name: &str, text: &str) -> Result<Duration, String> {
-    let time = match text.strip_suffix("ms") {
-        Some(digits) if digits.bytes().all(|digit| digit.is_ascii_digit()) => {
-            digits.parse().ok().map(Duration::from_millis)
-        }
-        Some(_) => None,
-        None => parse_time_s(text).map(Duration::from_secs),
-    };
-    time.ok_or_else(|| format!("{name} {text}: a time, such as 2s or 500ms"))
+    parse_time(text).ok_or_else(|| format!("{name} {text}: a time, such as 2s or 500ms"))
 }
 
 /// Highest CPU number there can be: the width of the kernel's `cpu_set_t`.

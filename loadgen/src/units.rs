@@ -3,6 +3,8 @@
 //! Reading takes one whole number and at most one unit. Writing promotes a value to the next unit
 //! once it reaches 0.85 of it, and never uses the last unit of a family: an hour is `60.00m`.
 
+use std::time::Duration;
+
 /// A family of units, each `scale` times the one before.
 struct Family {
     scale: u64,
@@ -25,6 +27,18 @@ pub fn parse_metric(text: &str) -> Option<u64> {
 #[must_use]
 pub fn parse_time_s(text: &str) -> Option<u64> {
     TIME_S.parse(text)
+}
+
+/// Reads a time as [`parse_time_s`] does, or in whole milliseconds: `500ms`.
+#[must_use]
+pub fn parse_time(text: &str) -> Option<Duration> {
+    match text.strip_suffix("ms") {
+        Some(digits) if digits.bytes().all(|digit| digit.is_ascii_digit()) => {
+            digits.parse().ok().map(Duration::from_millis)
+        }
+        Some(_) => None,
+        None => parse_time_s(text).map(Duration::from_secs),
+    }
 }
 
 impl Family {
@@ -92,6 +106,19 @@ pub fn format_binary(bytes: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_may_be_milliseconds_where_wrk_has_no_say() {
+        let check = |text: &str, expect_ms: Option<u64>| {
+            assert_eq!(parse_time(text), expect_ms.map(Duration::from_millis), "{text:?}");
+        };
+        check("500ms", Some(500));
+        check("2", Some(2000));
+        check("2m", Some(120_000));
+        check("ms", None);
+        check("0.5s", None);
+        check("-1ms", None);
+    }
 
     #[test]
     fn metric_numbers_are_read_as_wrk_reads_them() {

@@ -394,7 +394,7 @@ fn transactions_say_what_is_wrong_with_a_server() {
 fn noise_watches_every_moment() {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("noise.json");
     let file = path.to_str().unwrap();
-    let words = ["noise", "--seconds", "0.05", "--threshold", "5000", "--json", file];
+    let words = ["noise", "-d50ms", "--threshold", "5000", "--json", file];
     let text = printed(&words);
     let report: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     std::fs::remove_file(&path).unwrap();
@@ -410,7 +410,10 @@ fn noise_watches_every_moment() {
     assert!(text.contains(&format!("# readings={}\n", number("readings"))), "{text}");
     let message = refused(&["noise", "--cpu", "1023"]);
     assert!(message.contains("CPU 1023 cannot be used (--cpu)"), "{message}");
-    assert!(refused(&["noise", "--seconds", "0"]).contains("0.001 to 86400"));
+    for time in ["0", "25h", "0.5"] {
+        let message = refused(&["noise", "--duration", time]);
+        assert!(message.contains("not a time from 1ms to 24h"), "{message}");
+    }
 }
 
 #[test]

@@ -7,14 +7,17 @@
 use super::clock;
 use super::sys;
 use super::{Failure, header};
+use crate::plan::nanos;
 use crate::samples::Samples;
 use crate::transport::sys::pin_to_cpu;
+use crate::units::parse_time;
 use clap::Parser;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Percentiles of all gaps, with their keys.
 const PERCENTILES: [(&str, f64); 7] = [
@@ -37,9 +40,9 @@ struct Options {
     /// CPU to run on [default: wherever it is run]
     #[arg(long, value_name = "N")]
     cpu: Option<usize>,
-    /// How long
-    #[arg(long, value_name = "S", default_value = "10", value_parser = seconds)]
-    seconds: f64,
+    /// How long to watch: 10, 500ms, 2m
+    #[arg(short, long, value_name = "T", default_value = "10s", value_parser = duration)]
+    duration: Duration,
     /// A gap from this many nanoseconds on is an interruption
     #[arg(long, value_name = "NS", default_value_t = 1000,
           value_parser = clap::value_parser!(u64).range(1..))]
@@ -53,9 +56,10 @@ struct Options {
     json: Option<PathBuf>,
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
-    let seconds = text.parse().ok().filter(|seconds| (0.001..=86_400.0).contains(seconds));
-    seconds.ok_or_else(|| "not from 0.001 to 86400 seconds".to_owned())
+fn duration(text: &str) -> Result<Duration, String> {
+    let allowed = Duration::from_millis(1)..=Duration::from_hours(24);
+    let length = parse_time(text).filter(|length| allowed.contains(length));
+    length.ok_or_else(|| "not a time from 1ms to 24h, such as 10, 500ms or 2m".to_owned())
 }
 
 /// One interruption.
@@ -147,15 +151,9 @@ pub(super) fn run(words: &[String], out: &mut impl Write) -> Result<(), Failure>
     facts.push(("clock".to_owned(), format!("CLOCK_MONOTONIC, {} ns a reading", clock::cost_ns())));
     write!(out, "{}", header::lines(&facts))?;
     out.flush()?;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "from a millisecond to a day"
-    )]
-    let length_ns = (options.seconds * 1e9) as u64;
     let before = sys::usage();
-    let seen =
-        watch(&mut clock::now_ns, length_ns, options.threshold, usize::from(options.largest));
+    let (length_ns, largest_max) = (nanos(options.duration), usize::from(options.largest));
+    let seen = watch(&mut clock::now_ns, length_ns, options.threshold, largest_max);
     let after = sys::usage();
     let preempted = after.involuntary_switches - before.involuntary_switches;
     write!(out, "{}", text(&seen, options.threshold, preempted))?;
