@@ -47,11 +47,13 @@ pub(crate) fn emit_plain(
 /// Writes the header of a packet of `total` bytes.
 fn emit_ipv4(address: Ipv4Addr, flow: Flow, total: usize, buffer: &mut [u8]) {
     assert!(total <= buffer.len(), "a packet of {total} bytes for a link of {}", buffer.len());
-    let [len_high, len_low] = u16::try_from(total).expect("a link carries no more").to_be_bytes();
+    let total = u16::try_from(total).expect("a link carries no more");
+    let [len_high, len_low] = total.to_be_bytes();
     let [flags, offset] = DONT_FRAGMENT;
+    let [a, b, c, d] = address.octets();
     let ip: &mut [u8; IPV4_LEN] = buffer.first_chunk_mut().expect("a packet has a header");
+    // In words of eight bytes, as the checksum reads them.
     ip[..8].copy_from_slice(&[VERSION_AND_LEN, 0, len_high, len_low, 0, 0, flags, offset]);
-    ip[8..12].copy_from_slice(&[HOP_LIMIT, PROTOCOL_TCP, 0, 0]);
-    ip[12..16].copy_from_slice(&address.octets());
+    ip[8..16].copy_from_slice(&[HOP_LIMIT, PROTOCOL_TCP, 0, 0, a, b, c, d]);
     ip[16..].copy_from_slice(&flow.peer().ip().octets());
 }

@@ -10,6 +10,8 @@ use std::net::Ipv4Addr;
 /// Where the checksum lies in an IPv4 header, and in a TCP header.
 const IPV4_CHECKSUM: std::ops::Range<usize> = 10..12;
 const TCP_CHECKSUM: std::ops::Range<usize> = 16..18;
+/// Where the data offset lies in a TCP header.
+const TCP_OFFSET: usize = 12;
 /// Where source and destination lie in an IPv4 header.
 const IPV4_ADDRESSES: std::ops::Range<usize> = 12..20;
 
@@ -115,14 +117,17 @@ pub(crate) fn write_ethernet(frame: &mut [u8], source: Mac, target: Mac, kind: E
 /// Where the port completes TCP checksums itself, it finds the sum of the pseudo-header in the
 /// checksum's place, as hardware wants it, and the returned marks ask for it.
 fn seal(packet: &mut [u8], fill_tcp: bool) -> Meta {
-    let (ip, tcp) = packet.split_at_mut(IPV4_LEN);
+    let (ip, tcp) = packet.split_first_chunk_mut::<IPV4_LEN>().expect("an IPv4 header");
     fill_ipv4_checksum(ip);
     let len = u16::try_from(tcp.len()).expect("at most the MTU");
     let pseudo = Sum::default().add_pseudo_header(&ip[IPV4_ADDRESSES], PROTOCOL_TCP, len);
     if fill_tcp {
-        tcp[TCP_CHECKSUM].fill(0);
-        let checksum = pseudo.add(tcp).complement();
-        tcp[TCP_CHECKSUM].copy_from_slice(&checksum);
+        // The payload was written by itself, and is read so.
+        let header_len = usize::from(tcp[TCP_OFFSET] >> 4) * 4;
+        let (header, payload) = tcp.split_at(header_len);
+        let before = [header[TCP_CHECKSUM.start], header[TCP_CHECKSUM.start + 1]];
+        let sum = pseudo.add_short(header).add(payload).without(before);
+        tcp[TCP_CHECKSUM].copy_from_slice(&sum.complement());
         Meta::default()
     } else {
         tcp[TCP_CHECKSUM].copy_from_slice(&pseudo.partial());
@@ -132,7 +137,7 @@ fn seal(packet: &mut [u8], fill_tcp: bool) -> Meta {
 
 /// Computes the checksum of an IPv4 header and writes it.
 pub(crate) fn fill_ipv4_checksum(header: &mut [u8]) {
-    header[IPV4_CHECKSUM].fill(0);
-    let checksum = Sum::default().add_short(header).complement();
-    header[IPV4_CHECKSUM].copy_from_slice(&checksum);
+    let before = [header[IPV4_CHECKSUM.start], header[IPV4_CHECKSUM.start + 1]];
+    let sum = Sum::default().add_short(header).without(before);
+    header[IPV4_CHECKSUM].copy_from_slice(&sum.complement());
 }

@@ -157,7 +157,7 @@ impl NativeConn {
 
     /// Gives the chunks of the input back if nothing is in them.
     fn tidy_input(&mut self, inputs: &mut Chunks) {
-        if self.tcb.unread_bytes() == 0 && self.tcb.is_whole() {
+        if !self.input.is_empty() && self.tcb.unread_bytes() == 0 && self.tcb.is_whole() {
             self.input.clear(inputs);
         }
     }
