@@ -1,5 +1,6 @@
 //! The bounds and addresses of one engine.
 
+use crate::emit::HOP_LIMIT;
 use std::net::SocketAddrV4;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -46,6 +47,9 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// Our ports of active opens; that of `listen` is never taken.
     pub ephemeral_ports: RangeInclusive<u16>,
+    /// MUST-49: time to live of segments. Peers on the link see what it is, those behind routers
+    /// are reached or not.
+    pub hop_limit: u8,
     /// MAC addresses known or asked for at a time; only peers of active opens are asked for.
     pub neighbours: u32,
     /// Secret key of the hash tables, of initial sequence numbers and of ephemeral ports: 16 random
@@ -76,6 +80,7 @@ impl Config {
             connect_timeout: Duration::from_secs(180),
             // RFC 6056 §3.2: as many as can be.
             ephemeral_ports: 1024..=u16::MAX,
+            hop_limit: HOP_LIMIT,
             neighbours: 256,
             key,
         }

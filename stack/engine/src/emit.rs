@@ -9,7 +9,7 @@ use tcp::{PlainOut, SegmentOut};
 const VERSION_AND_LEN: u8 = 0x45;
 /// "Don't fragment", and so an identification of zero (RFC 6864 §4.1).
 const DONT_FRAGMENT: [u8; 2] = [0x40, 0];
-/// MUST-49: time to live, as Linux sets it.
+/// Time to live, as Linux sets it; that of segments is what [`Config`](crate::Config) says.
 pub(crate) const HOP_LIMIT: u8 = 64;
 
 /// Writes the headers of `segment`, which goes from `address` along `flow`, to the front of

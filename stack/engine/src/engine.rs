@@ -33,7 +33,7 @@ impl<Q: Queue, A: App, T: Tcp> Engine<Q, A, T> {
             ETHERNET_LEN + mtu <= frame_bytes,
             "frames of {frame_bytes} bytes cannot hold packets of {mtu} bytes",
         );
-        let port = Port::new(queue, *config.listen.ip());
+        let port = Port::new(queue, *config.listen.ip(), config.hop_limit);
         Self { received: Burst::new(), port, core: Core::new(app, tcp, config, mtu) }
     }
 

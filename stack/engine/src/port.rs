@@ -14,6 +14,8 @@ const TCP_CHECKSUM: std::ops::Range<usize> = 16..18;
 const TCP_OFFSET: usize = 12;
 /// Where source and destination lie in an IPv4 header.
 const IPV4_ADDRESSES: std::ops::Range<usize> = 12..20;
+/// Where the time to live lies in an IPv4 header.
+const IPV4_HOP_LIMIT: usize = 8;
 
 /// A queue, and what is on its way into it.
 #[derive(Debug)]
@@ -21,16 +23,18 @@ pub(crate) struct Port<Q> {
     pub(crate) queue: Q,
     pub(crate) identity: Identity,
     fill_tcp: bool,
+    /// Time to live of segments.
+    hop_limit: u8,
     outgoing: Burst,
 }
 
 impl<Q: Queue> Port<Q> {
-    pub(crate) fn new(queue: Q, address: Ipv4Addr) -> Self {
+    pub(crate) fn new(queue: Q, address: Ipv4Addr, hop_limit: u8) -> Self {
         let caps = queue.caps();
         let verify_tcp = caps.rx_checksum == Checksum::Software;
         let identity = Identity { mac: caps.mac, address, mtu: caps.mtu, verify_tcp };
         let fill_tcp = caps.tx_checksum == Checksum::Software;
-        Self { queue, identity, fill_tcp, outgoing: Burst::new() }
+        Self { queue, identity, fill_tcp, hop_limit, outgoing: Burst::new() }
     }
 
     /// Whether one more frame can be sent before the next [`flush`](Self::flush).
@@ -74,6 +78,7 @@ impl<Q: Queue> Port<Q> {
         let len = u16::try_from(ETHERNET_LEN + ip_len).expect("a packet is at most the MTU");
         let bytes = self.queue.bytes_mut(&mut frame, len);
         write_ethernet(bytes, source, mac, EthernetProtocol::Ipv4);
+        bytes[ETHERNET_LEN + IPV4_HOP_LIMIT] = self.hop_limit;
         let meta = seal(&mut bytes[ETHERNET_LEN..], self.fill_tcp);
         frame.mark(meta);
         counters.add(Count::TxSegments);

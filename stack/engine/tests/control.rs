@@ -139,6 +139,18 @@ fn segments_of_no_connection_are_answered_as_rfc_9293_says_and_at_a_limited_rate
     world.assert_at_rest();
 }
 
+fn every_segment_has_the_time_to_live_that_was_asked_for<T: TestTcp>() {
+    assert_eq!(config().hop_limit, 64);
+    let mut world = World::<T>::new(Mode::Lines(5000), Config { hop_limit: 7, ..config() });
+    // A SYN-ACK, an answer in pieces, and a reset for a stranger.
+    let mut said = send(&mut world, &Peer::new(40_000).frame(&SYN));
+    let peer = world.open(40_001);
+    said.extend(send(&mut world, &peer.frame(&Segment { payload: b"\n", ..Segment::NONE })));
+    said.extend(send(&mut world, &Peer::new(40_002).frame(&Segment::NONE)));
+    let lives: Vec<u8> = said.iter().map(|frame| frame[22]).collect();
+    assert_eq!(lives, vec![7; lives.len().max(4)]);
+}
+
 fn every_malformed_frame_is_dropped_under_its_name<T: TestTcp>() {
     let check = |name: &str, mend: bool, spoil: &dyn Fn(&mut Vec<u8>)| {
         let mut world = World::<T>::new(Mode::Echo, config());
@@ -297,6 +309,7 @@ on_both! {
     other_arp_is_dropped_and_the_rate_is_limited,
     an_echo_request_comes_back_as_a_reply,
     segments_of_no_connection_are_answered_as_rfc_9293_says_and_at_a_limited_rate,
+    every_segment_has_the_time_to_live_that_was_asked_for,
     every_malformed_frame_is_dropped_under_its_name,
     ip_options_are_skipped_and_ethernet_padding_is_no_data,
 }
