@@ -145,6 +145,19 @@ fn what_the_application_takes_is_never_stored_and_what_it_leaves_is() {
 }
 
 #[test]
+fn what_one_poll_receives_is_acknowledged_once() {
+    let mut world = World::new(Mode::Sink, config());
+    let peer = world.open(40_000);
+    for place in 0..20 {
+        let at = Peer { seq: peer.seq.wrapping_add(place * 1000), ..peer.clone() };
+        world.port.send(&at.frame(&data(&[7; 1000])));
+    }
+    world.poll();
+    let acks: Vec<_> = world.heard().iter().map(|heard| heard.ack).collect();
+    assert_eq!(acks, [Some(peer.seq.wrapping_add(20_000))]);
+}
+
+#[test]
 fn input_in_several_chunks_is_offered_in_one_piece() {
     let mut world = World::new(Mode::Patient(20_000), config());
     let mut peer = world.open(40_000);

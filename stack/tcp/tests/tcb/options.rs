@@ -98,6 +98,20 @@ fn reserved_bits_and_those_of_ecn_change_nothing() {
     assert_eq!(Segment::parse(&bytes).expect("a segment").flags, Flags::ACK);
 }
 
+/// What others would find behind an end of options, or where one should begin: MUST-69 wants
+/// zeros there, and nothing else.
+fn after_the_end(mut options: &[u8]) -> Option<u8> {
+    while let [kind, rest @ ..] = options {
+        options = match kind {
+            0 => return rest.iter().copied().find(|byte| *byte != 0),
+            1 => rest,
+            2 | 3 | 4 | 5 | 8 => options.get(usize::from(rest[0])..)?,
+            _ => return Some(*kind),
+        };
+    }
+    None
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
@@ -135,6 +149,7 @@ proptest! {
         let header = out.emit(80, 4096, &mut bytes);
         prop_assert_eq!(header, out.header_len());
         prop_assert_eq!(header % 4, 0);
+        prop_assert_eq!(after_the_end(&bytes[20..header]), None, "MUST-69");
         let read = Segment::parse(&bytes[..header + usize::from(payload_len)]).expect("a segment");
         let options = Options { mss, wscale, sack_permitted, timestamps, ..Options::default() };
         let segment = Segment {
