@@ -47,6 +47,7 @@ pub(crate) fn of(
         latency: latency(&outcome.round_trip_ns)?,
         service: None,
         lateness: None,
+        lateness_undisturbed: None,
         censored: 0,
         errors: LoadErrors { hung: outcome.lost, framing: outcome.strays, ..LoadErrors::default() },
         errors_by_errno: Vec::new(),

@@ -4,9 +4,12 @@ use crate::LoadReport;
 use serde::{Deserialize, Serialize};
 
 /// A point of an experiment's matrix: the server that runs and the load it gets.
+///
+/// Version 2 has `link` and `transport`; before, a link was the run's topology and every transport
+/// `epoll`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Cell {
-    /// Name of the mode: `epoll`.
+    /// Name of the mode: `epoll`; `floor` for a queue that reflects frames, with no stack on it.
     pub mode: String,
     /// TCP of a bypass mode: `smoltcp`; kernel modes have none to choose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -14,7 +17,13 @@ pub struct Cell {
     /// How the server waits: `block` or `spin`; absent where the mode cannot choose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait: Option<String>,
-    /// Connections of the load.
+    /// What joins client and server: `veth`, `loopback` or `memif`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    /// How the generator reaches the server: `epoll`, `uring`, `xdp` or `memif`; a floor has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transport: Option<String>,
+    /// Connections of the load; of a floor, frames in flight.
     pub connections: u64,
     /// Path that is requested: `/plaintext`.
     pub path: String,
@@ -51,7 +60,7 @@ pub struct Measurement {
 
 impl Measurement {
     /// The version written by this build.
-    pub const SCHEMA: u32 = 1;
+    pub const SCHEMA: u32 = 2;
 }
 
 /// What a server was asked, and what it said.

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The result of an experiment, computed from its measurements.
+///
+/// Version 2 has `floors` and `share_of_floor`, and cells as [`Cell`] describes them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Summary {
@@ -25,6 +27,9 @@ pub struct Summary {
     pub modes: BTreeMap<String, Figures>,
     /// Every cell of the matrix.
     pub cells: Vec<CellFigures>,
+    /// What each link carried with no stack on it: a frame that came back is a response.
+    #[serde(default)]
+    pub floors: Vec<CellFigures>,
     /// What the conformance suite said about each server. Those that failed have no figures.
     pub conformance: Vec<Verdict>,
     /// Which rounds the figures come from.
@@ -37,7 +42,7 @@ pub struct Summary {
 
 impl Summary {
     /// The version written by this build.
-    pub const SCHEMA: u32 = 1;
+    pub const SCHEMA: u32 = 2;
 }
 
 /// Figures of one cell.
@@ -64,6 +69,10 @@ pub struct Figures {
     pub cpu_s_per_million: CpuCost,
     /// Throughput over that of the baseline's cell in the same round: one sample for each round.
     pub ratio_to_baseline: Estimate,
+    /// Throughput over that of the link's floor with as many frames in flight, at most 256, in the
+    /// same round: one sample for each round. Absent where no floor was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share_of_floor: Option<Estimate>,
     /// Errors of every kind in all rounds used, the server's wrong endings included.
     pub errors: u64,
     /// Those of the load generator by kind.

@@ -6,12 +6,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Verdict {
-    /// The server: mode, TCP and way of waiting.
+    /// The server: mode, TCP, way of waiting and link.
     pub mode: String,
     /// TCP implementation, for bypass modes.
     pub tcp: Option<String>,
     /// How the server waits, for modes that can choose.
     pub wait: Option<String>,
+    /// What the server was reached over, as in [`crate::Cell`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
     /// Inputs answered as the contract says.
     pub passed: u64,
     /// Inputs answered otherwise.

@@ -1,15 +1,18 @@
 //! An experiment is a file: what is asked, the axes of the matrix, how often and how long.
 
+use crate::reach::{self, Transport};
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 
 /// Experiments that come with the program, by name; the default is the first.
-const SHIPPED: [(&str, &str); 2] = [
+const SHIPPED: [(&str, &str); 4] = [
     ("quick", include_str!("../../experiments/quick.toml")),
+    ("unprivileged", include_str!("../../experiments/unprivileged.toml")),
+    ("bypass-both-ends", include_str!("../../experiments/bypass-both-ends.toml")),
     ("loopback", include_str!("../../experiments/loopback.toml")),
 ];
 
@@ -19,7 +22,8 @@ const ROUNDS_MAX: u32 = 1000;
 const DURATION_S_MAX: u32 = 3600;
 const WARMUP_S_MAX: f64 = 60.0;
 const BUDGET_S_MAX: u32 = 86_400;
-const CONNECTIONS_MAX: u64 = 1_000_000;
+/// Most connections of a cell.
+pub(crate) const CONNECTIONS_MAX: u64 = 1_000_000;
 
 /// A server binary, `server-<mode>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
@@ -33,6 +37,10 @@ pub(crate) enum Mode {
     Uring,
     /// Userspace TCP over AF_XDP.
     Xdp,
+    /// Userspace TCP over shared memory.
+    Memif,
+    /// Userspace TCP over a port of DPDK.
+    Dpdk,
 }
 
 impl Mode {
@@ -43,6 +51,8 @@ impl Mode {
             Self::Hyper => "hyper",
             Self::Uring => "uring",
             Self::Xdp => "xdp",
+            Self::Memif => "memif",
+            Self::Dpdk => "dpdk",
         }
     }
 
@@ -51,9 +61,9 @@ impl Mode {
         matches!(self, Self::Epoll | Self::Uring)
     }
 
-    /// Whether the server bypasses the kernel's TCP, and so has `--tcp` and needs an interface.
+    /// Whether the server bypasses the kernel's TCP, and so has `--tcp`.
     pub(crate) const fn is_bypass(self) -> bool {
-        matches!(self, Self::Xdp)
+        matches!(self, Self::Xdp | Self::Memif | Self::Dpdk)
     }
 }
 
@@ -109,7 +119,7 @@ impl Wait {
 pub(crate) enum Network {
     /// Two namespaces joined by a veth pair; needs root.
     Veth,
-    /// 127.0.0.1, for kernel servers only; needs nothing.
+    /// 127.0.0.1 for kernel servers; needs nothing.
     Loopback,
 }
 
@@ -135,6 +145,9 @@ pub(crate) struct Axes {
     /// How the servers wait that can choose.
     #[serde(default = "default_wait")]
     pub(crate) wait: Vec<Wait>,
+    /// How the generator reaches them.
+    #[serde(default = "default_transport")]
+    pub(crate) transport: Vec<Transport>,
     /// Connections of the load.
     pub(crate) connections: Vec<u64>,
     /// Paths requested.
@@ -148,6 +161,10 @@ fn default_tcp() -> Vec<Tcp> {
 
 fn default_wait() -> Vec<Wait> {
     vec![Wait::Block]
+}
+
+fn default_transport() -> Vec<Transport> {
+    vec![Transport::Epoll]
 }
 
 fn default_path() -> Vec<String> {
@@ -168,6 +185,17 @@ pub(crate) struct Effort {
     pub(crate) repeats: u32,
     /// No round begins that would end later than this many seconds after the first began.
     pub(crate) budget_s: u32,
+}
+
+/// What `--quick` changes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Quick {
+    /// How often and how long.
+    #[serde(flatten)]
+    pub(crate) effort: Effort,
+    /// Connections of the load, where the experiment has more than fit in the time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) connections: Option<Vec<u64>>,
 }
 
 /// An experiment.
@@ -193,11 +221,16 @@ pub(crate) struct Experiment {
     /// Seed of the order and of the bootstrap; drawn and recorded where the file has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) seed: Option<u64>,
+    /// Whether each round also measures what the links carry with no stack on them.
+    pub(crate) floor: bool,
     /// The axes of the matrix.
     pub(crate) axes: Axes,
+    /// Most connections of a mode, where it shall not have all of the axis.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) connections_max: BTreeMap<Mode, u64>,
     /// What `--quick` changes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) quick: Option<Effort>,
+    pub(crate) quick: Option<Quick>,
 }
 
 /// The file as it is written. It spells [`Effort`] out, because serde cannot refuse unknown keys
@@ -216,8 +249,31 @@ struct File {
     budget_s: u32,
     steal_share_max: f64,
     seed: Option<u64>,
+    #[serde(default)]
+    floor: bool,
     axes: Axes,
-    quick: Option<Effort>,
+    #[serde(default)]
+    connections_max: BTreeMap<Mode, u64>,
+    quick: Option<QuickTable>,
+}
+
+/// The table `[quick]` as it is written; see [`File`].
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QuickTable {
+    rounds: u32,
+    duration_s: u32,
+    warmup_s: f64,
+    repeats: u32,
+    budget_s: u32,
+    connections: Option<Vec<u64>>,
+}
+
+impl From<QuickTable> for Quick {
+    fn from(table: QuickTable) -> Self {
+        let QuickTable { rounds, duration_s, warmup_s, repeats, budget_s, connections } = table;
+        Self { effort: Effort { rounds, duration_s, warmup_s, repeats, budget_s }, connections }
+    }
 }
 
 /// What the command line changes.
@@ -297,8 +353,10 @@ impl Experiment {
             },
             steal_share_max: file.steal_share_max,
             seed: file.seed,
+            floor: file.floor,
             axes: file.axes,
-            quick: file.quick,
+            connections_max: file.connections_max,
+            quick: file.quick.map(Quick::from),
         };
         experiment.check().with_context(|| format!("experiment {name} cannot be run"))?;
         Ok(experiment)
@@ -311,7 +369,7 @@ impl Experiment {
     pub(crate) fn with(mut self, overrides: &Overrides) -> Result<Self> {
         let quick = self.quick.take();
         if overrides.quick {
-            self.effort = quick.with_context(|| {
+            let quick = quick.with_context(|| {
                 format!(
                     "experiment {} has no [quick] table, which says what --quick means: leave \
                      --quick out, or give the table rounds, duration_s, warmup_s, repeats, \
@@ -319,6 +377,8 @@ impl Experiment {
                     self.name
                 )
             })?;
+            self.effort = quick.effort;
+            self.axes.connections = quick.connections.unwrap_or(self.axes.connections);
         }
         if let Some(modes) = &overrides.modes {
             self.axes.mode.clone_from(modes);
@@ -332,7 +392,10 @@ impl Experiment {
     fn check(&self) -> Result<()> {
         self.effort.check()?;
         if let Some(quick) = &self.quick {
-            quick.check().context("in its [quick] table")?;
+            quick.effort.check().context("in its [quick] table")?;
+            if let Some(connections) = &quick.connections {
+                check_connections(connections).context("in its [quick] table")?;
+            }
         }
         ensure!(
             (0.0..=1.0).contains(&self.steal_share_max),
@@ -346,12 +409,29 @@ impl Experiment {
              choose another baseline",
             self.baseline
         );
-        if self.topology == Network::Loopback
-            && let Some(mode) = self.axes.mode.iter().find(|mode| mode.is_bypass())
-        {
-            bail!("mode {mode} needs an interface of its own: set topology = \"veth\"");
+        for most in self.connections_max.values() {
+            check_connections(&[*most]).context("in its [connections_max] table")?;
         }
-        Ok(())
+        self.axes.mode.iter().try_for_each(|mode| self.check_reach(*mode))
+    }
+
+    /// A mode that cannot be reached at all is a mistake, not a combination to leave out.
+    fn check_reach(&self, mode: Mode) -> Result<()> {
+        let reaches =
+            |transport: &Transport| reach::links(mode, *transport, self.topology).next().is_some();
+        if self.axes.transport.iter().any(reaches) {
+            return Ok(());
+        }
+        let all = [Transport::Epoll, Transport::Uring, Transport::Xdp, Transport::Memif];
+        let able: Vec<&str> = all.iter().filter(|one| reaches(one)).map(|one| one.name()).collect();
+        ensure!(
+            !able.is_empty(),
+            "mode {mode} needs an interface of its own: set topology = \"veth\""
+        );
+        bail!(
+            "mode {mode} is reached by none of the transports: add {} to the axis transport",
+            able.join(" or ")
+        )
     }
 }
 
@@ -387,14 +467,9 @@ impl Axes {
         distinct("mode", &self.mode)?;
         distinct("tcp", &self.tcp)?;
         distinct("wait", &self.wait)?;
-        distinct("connections", &self.connections)?;
+        distinct("transport", &self.transport)?;
+        check_connections(&self.connections)?;
         distinct("path", &self.path)?;
-        for connections in &self.connections {
-            ensure!(
-                (1..=CONNECTIONS_MAX).contains(connections),
-                "connections = {connections} is not 1 to {CONNECTIONS_MAX}"
-            );
-        }
         for path in &self.path {
             ensure!(
                 path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic()),
@@ -404,6 +479,17 @@ impl Axes {
         }
         Ok(())
     }
+}
+
+fn check_connections(connections: &[u64]) -> Result<()> {
+    distinct("connections", connections)?;
+    for connections in connections {
+        ensure!(
+            (1..=CONNECTIONS_MAX).contains(connections),
+            "connections = {connections} is not 1 to {CONNECTIONS_MAX}"
+        );
+    }
+    Ok(())
 }
 
 fn distinct<T: Ord>(axis: &str, values: &[T]) -> Result<()> {

@@ -45,15 +45,19 @@ fn axes_left_out_have_one_value() {
     let experiment = Experiment::parse("test", GOOD).unwrap();
     assert_eq!(experiment.axes.tcp, [Tcp::Smoltcp]);
     assert_eq!(experiment.axes.wait, [Wait::Block]);
+    assert_eq!(experiment.axes.transport, [Transport::Epoll]);
     assert_eq!(experiment.axes.path, ["/plaintext"]);
+    assert!(!experiment.floor && experiment.connections_max.is_empty());
 }
 
 #[test]
 fn what_was_read_is_written_so_that_it_can_be_read_again() {
-    let mut experiment = Experiment::parse("test", GOOD).unwrap();
-    experiment.seed = Some(7);
-    let text = toml::to_string(&experiment).unwrap();
-    assert_eq!(Experiment::parse("test", &text).unwrap(), experiment, "{text}");
+    for name in Experiment::shipped() {
+        let mut experiment = Experiment::load(name).unwrap();
+        experiment.seed = Some(7);
+        let text = toml::to_string(&experiment).unwrap();
+        assert_eq!(Experiment::parse(name, &text).unwrap(), experiment, "{text}");
+    }
 }
 
 #[test]
@@ -62,6 +66,9 @@ fn misspelt_keys_and_values_are_named_with_what_they_may_be() {
     refuses("[axes]", "[axes]\nmodes = []", &["unknown field `modes`", "`mode`"]);
     refuses(r#""xdp""#, r#""nginx""#, &["unknown variant `nginx`", "`uring`", "`xdp`"]);
     refuses("baseline = \"epoll\"", "", &["missing field `baseline`"]);
+    refuses("[axes]", "[connections_max]\nxpd = 1\n[axes]", &["unknown variant `xpd`"]);
+    refuses("[axes]", "[quick]\nround = 1\n[axes]", &["unknown field `round`"]);
+    refuses("[axes]", "[axes]\ntransport = [\"xpd\"]", &["unknown variant `xpd`", "`memif`"]);
     refuses("rounds = 7", "rounds = \"7\"", &["invalid type", "rounds"]);
     refuses("question = \"q\"", "question = ", &["experiment test is not understood"]);
 }
@@ -76,6 +83,7 @@ fn values_out_of_bounds_are_refused_with_the_bound() {
     refuses("steal_share_max = 0.05", "steal_share_max = 5.0", &["0 to 1"]);
     refuses("connections = [32]", "connections = [0]", &["connections = 0"]);
     refuses("connections = [32]", "connections = []", &["axis connections is empty"]);
+    refuses("[axes]", "[connections_max]\nxdp = 0\n[axes]", &["connections = 0"]);
     refuses("connections = [32]", "connections = [1, 1]", &["connections names a value twice"]);
     refuses("connections = [32]", "connections = [1]\npath = [\"x\"]", &["begin with '/'"]);
 }
@@ -84,6 +92,7 @@ fn values_out_of_bounds_are_refused_with_the_bound() {
 fn contradictions_are_refused_with_the_cure() {
     refuses("baseline = \"epoll\"", "baseline = \"uring\"", &["uring is not among the modes"]);
     refuses("topology = \"veth\"", "topology = \"loopback\"", &["xdp needs an interface", "veth"]);
+    refuses(r#""xdp""#, r#""memif""#, &["memif is reached by none", "add memif to the axis"]);
     let only_xdp = Overrides { modes: Some(vec![Mode::Xdp]), ..Overrides::default() };
     let message =
         format!("{:#}", Experiment::parse("test", GOOD).unwrap().with(&only_xdp).unwrap_err());
@@ -92,6 +101,17 @@ fn contradictions_are_refused_with_the_cure() {
     let message =
         format!("{:#}", Experiment::parse("test", GOOD).unwrap().with(&quick).unwrap_err());
     assert!(message.contains("no [quick] table"), "{message}");
+}
+
+#[test]
+fn quick_may_have_fewer_connections() {
+    let overrides = Overrides { quick: true, ..Overrides::default() };
+    let experiment = Experiment::load("unprivileged").unwrap();
+    assert_eq!(experiment.axes.connections, [256, 1]);
+    assert_eq!(experiment.with(&overrides).unwrap().axes.connections, [256]);
+    let none = "connections = [32]\n[quick]\nrounds = 1\nduration_s = 1\nwarmup_s = 0.1\n\
+                repeats = 0\nbudget_s = 9\nconnections = []";
+    refuses("connections = [32]", none, &["in its [quick] table", "connections is empty"]);
 }
 
 #[test]
@@ -114,7 +134,7 @@ fn unknown_names_and_names_unfit_for_a_folder_are_refused() {
         let message = format!("{:#}", Experiment::load(name).unwrap_err());
         assert!(message.contains(part), "{name}: {message}");
     };
-    check("quik", "the names are quick, loopback");
+    check("quik", "the names are quick, unprivileged, bypass-both-ends, loopback");
     check("no/such.toml", "cannot be read");
     let message = format!("{:#}", Experiment::parse("a b", GOOD).unwrap_err());
     assert!(message.contains("cannot name a results folder"), "{message}");

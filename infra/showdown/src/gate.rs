@@ -3,11 +3,12 @@
 //! Each server of an experiment is started once and put to the short pass of the conformance
 //! suite before the rounds begin. One that fails is shown as failed and not measured.
 
-use crate::experiment::Experiment;
-use crate::matrix::Point;
+use crate::commands::DRAIN_S;
+use crate::experiment::{Experiment, Mode};
+use crate::matrix::{Point, Subject};
 use crate::measure::start_server;
 use crate::process::{Events, Process};
-use crate::programs::{DRAIN_S, Programs};
+use crate::programs::Programs;
 use anyhow::{Context, Result, bail};
 use record::Verdict;
 use serde::Deserialize;
@@ -40,10 +41,10 @@ struct Row {
     failure: Option<String>,
 }
 
-/// One point for each different server of a matrix.
+/// One point for each different server of a matrix; a floor is none.
 pub(crate) fn servers(points: &[Point]) -> Vec<&Point> {
     let mut servers: Vec<&Point> = Vec::new();
-    for point in points {
+    for point in points.iter().filter(|point| point.mode().is_some()) {
         if !servers.iter().any(|other| is_same_server(other, point)) {
             servers.push(point);
         }
@@ -52,7 +53,8 @@ pub(crate) fn servers(points: &[Point]) -> Vec<&Point> {
 }
 
 fn is_same_server(left: &Point, right: &Point) -> bool {
-    left.mode == right.mode && left.cell.tcp == right.cell.tcp && left.cell.wait == right.cell.wait
+    let of = |point: &Point| (point.mode(), point.link, point.cell.tcp.clone());
+    of(left) == of(right) && left.cell.wait == right.cell.wait
 }
 
 /// Puts every server of the matrix to the short pass.
@@ -68,7 +70,7 @@ pub(crate) fn examine(
     let json = scratch.join("conformance.json");
     let examined = servers(points).into_iter().map(|point| {
         let verdict = examine_one(point, programs, events, &json)
-            .with_context(|| format!("conformance of {}", point.mode))?;
+            .with_context(|| format!("conformance of {}", point.cell.mode))?;
         eprintln!("{}: {}", server_label(&verdict), words(&verdict));
         Ok(verdict)
     });
@@ -85,8 +87,10 @@ fn words(verdict: &Verdict) -> String {
 
 /// The name of a server in lines about its conformance.
 pub(crate) fn server_label(verdict: &Verdict) -> String {
-    let Verdict { mode, tcp, wait, .. } = verdict;
-    let parts = [Some(mode), tcp.as_ref(), wait.as_ref()];
+    let Verdict { mode, tcp, wait, link, .. } = verdict;
+    // Only DPDK's server can be on several links in one experiment.
+    let link = link.as_ref().filter(|_| mode == Mode::Dpdk.name());
+    let parts = [Some(mode), link, tcp.as_ref(), wait.as_ref()];
     parts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" ")
 }
 
@@ -127,6 +131,7 @@ fn verdict(point: &Point, report: Report) -> Verdict {
         mode: point.cell.mode.clone(),
         tcp: point.cell.tcp.clone(),
         wait: point.cell.wait.clone(),
+        link: point.cell.link.clone(),
         passed: report.passed,
         failed: report.failed,
         excepted: report.excepted,
@@ -144,12 +149,14 @@ pub(crate) fn admitted(
     verdicts: &[Verdict],
 ) -> Result<Vec<Point>> {
     let has_passed = |point: &Point| {
-        verdicts.iter().any(|verdict| {
-            verdict.failed == 0
-                && verdict.mode == point.cell.mode
-                && verdict.tcp == point.cell.tcp
-                && verdict.wait == point.cell.wait
-        })
+        point.subject == Subject::Floor
+            || verdicts.iter().any(|verdict| {
+                verdict.failed == 0
+                    && verdict.mode == point.cell.mode
+                    && verdict.link == point.cell.link
+                    && verdict.tcp == point.cell.tcp
+                    && verdict.wait == point.cell.wait
+            })
     };
     if !points.iter().all(|point| has_passed(&points[point.baseline])) {
         let mode = experiment.baseline.name();
@@ -164,5 +171,10 @@ pub(crate) fn admitted(
     let keeps: Vec<bool> = points.iter().map(has_passed).collect();
     let place_of = |old: usize| keeps[..old].iter().filter(|keeps| **keeps).count();
     let kept = points.into_iter().zip(&keeps).filter(|(_, keeps)| **keeps);
-    Ok(kept.map(|(point, _)| Point { baseline: place_of(point.baseline), ..point }).collect())
+    let moved = kept.map(|(point, _)| Point {
+        baseline: place_of(point.baseline),
+        floor: point.floor.map(place_of),
+        ..point
+    });
+    Ok(moved.collect())
 }

@@ -14,7 +14,9 @@
 //! programs of their own, and only their output is known here.
 #![forbid(unsafe_code)]
 
+mod available;
 mod clock;
+mod commands;
 mod environment;
 mod experiment;
 mod gate;
@@ -24,6 +26,7 @@ mod process;
 mod procfs;
 mod programs;
 mod progress;
+mod reach;
 mod results;
 mod run;
 mod statistics;
@@ -137,7 +140,7 @@ fn list() -> Result<ExitCode> {
     for name in Experiment::shipped() {
         let experiment = Experiment::load(name)?;
         let minutes = run::estimate_s(&experiment)? / 60.0;
-        text.push_str(&format!("{name:<10} {:.1} min  {}\n", minutes, experiment.question));
+        text.push_str(&format!("{name:<16} {:>5.1} min  {}\n", minutes, experiment.question));
     }
     print(&text)
 }

@@ -1,10 +1,11 @@
 //! One measurement: start a server, warm it up, load it, account for the CPU, stop it.
 
 use crate::clock::Utc;
-use crate::matrix::Point;
+use crate::commands::{DRAIN_S, Load};
+use crate::matrix::{Point, Subject};
 use crate::process::{Ended, Events, Process};
 use crate::procfs::Snapshot;
-use crate::programs::{DRAIN_S, Programs};
+use crate::programs::Programs;
 use anyhow::{Context, Result, ensure};
 use record::{ClientRecord, LoadReport, Measurement, ServerRecord};
 use std::fs;
@@ -19,6 +20,9 @@ const READY_MAX: Duration = Duration::from_secs(10);
 const CLIENT_GRACE: Duration = Duration::from_secs(20);
 /// Time that a server gets to end beyond its drain time-out.
 const STOP_GRACE: Duration = Duration::from_secs(4);
+
+/// What cures reports of another build.
+const REBUILD: &str = "cure: cargo build --release";
 
 /// What a measurement needs beside its cell.
 pub(crate) struct Bench<'a> {
@@ -48,7 +52,7 @@ impl Bench<'_> {
         let server_command = recorded(server.command());
         let grace = Duration::from_secs(DRAIN_S.into()) + STOP_GRACE;
         let server = server.stop(self.events, grace)?;
-        let load = read_report(&json, &client)?;
+        let load = read_report(client_name(point), &json, &client)?;
         let (window_s, cpu) = window;
         Ok(Measurement {
             schema: Measurement::SCHEMA,
@@ -75,7 +79,8 @@ impl Bench<'_> {
         server: Process,
         json: &Path,
     ) -> Result<(Process, Ended, (f64, record::CpuAccount))> {
-        let client = Process::spawn(self.events, "loadgen", self.client_command(point, json))?;
+        let name = client_name(point);
+        let client = Process::spawn(self.events, name, self.client_command(point, json))?;
         let either_ended = || client.has_ended() || server.has_ended();
         self.events.wait_until(Instant::now() + self.warmup, either_ended)?;
         let before = Snapshot::take(server.id(), client.id())?;
@@ -94,7 +99,8 @@ impl Bench<'_> {
     }
 
     fn client_command(&self, point: &Point, json: &Path) -> Vec<String> {
-        self.programs.client_command(point, self.duration_s, self.warmup, json)
+        let Self { duration_s, warmup, .. } = *self;
+        self.programs.client_command(point, Load { duration_s, warmup, json })
     }
 }
 
@@ -110,7 +116,10 @@ pub(crate) fn start_server(
     events: &Events,
 ) -> Result<(Process, serde_json::Value, f64)> {
     let started = Instant::now();
-    let name = format!("server-{}", point.mode);
+    let name = match point.subject {
+        Subject::Server(mode) => format!("server-{mode}"),
+        Subject::Floor => "floor reflect".to_owned(),
+    };
     let server = Process::spawn(events, &name, programs.server_command(point))?;
     events.wait_until(started + READY_MAX, || {
         server.has_ended() || server.event_line("ready").is_some()
@@ -131,29 +140,36 @@ fn recorded(command: &[String]) -> Vec<String> {
     command.iter().map(file_name).collect()
 }
 
-fn read_report(json: &Path, client: &Ended) -> Result<LoadReport> {
+/// What the program that loads a cell is called in messages.
+fn client_name(point: &Point) -> &'static str {
+    match point.subject {
+        Subject::Server(_) => "loadgen",
+        Subject::Floor => "floor send",
+    }
+}
+
+fn read_report(name: &str, json: &Path, client: &Ended) -> Result<LoadReport> {
     let stderr = client.stderr.trim();
     ensure!(
         client.status.success(),
-        "loadgen failed ({}). It wrote to standard error:\n{stderr}",
+        "{name} failed ({}). It wrote to standard error:\n{stderr}",
         client.status
     );
-    let text = fs::read_to_string(json).with_context(|| {
-        format!("loadgen left no report. It wrote to standard error:\n{stderr}")
-    })?;
+    let text = fs::read_to_string(json)
+        .with_context(|| format!("{name} left no report. It wrote to standard error:\n{stderr}"))?;
     // Removed at once, so that a generator that writes nothing is never credited with an old one.
-    fs::remove_file(json).context("loadgen's report cannot be removed")?;
+    fs::remove_file(json).with_context(|| format!("{name}'s report cannot be removed"))?;
     let report: LoadReport = serde_json::from_str(&text)
-        .context("loadgen's report is not of this build's schema; cure: cargo build --release")?;
+        .with_context(|| format!("{name}'s report is not of this build's schema; {REBUILD}"))?;
     ensure!(
         report.schema == LoadReport::SCHEMA,
-        "loadgen's report has schema {}, not {}; cure: cargo build --release",
+        "{name}'s report has schema {}, not {}; {REBUILD}",
         report.schema,
         LoadReport::SCHEMA
     );
     ensure!(
         report.requests > 0 && report.duration_s > 0.0,
-        "not one response arrived in {:.1} s: {:?}. loadgen wrote to standard error:\n{stderr}",
+        "not one response arrived in {:.1} s: {:?}. {name} wrote to standard error:\n{stderr}",
         report.duration_s,
         report.errors
     );

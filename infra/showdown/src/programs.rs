@@ -1,27 +1,19 @@
-//! The binaries that take part, and how each is called.
+//! The binaries that take part, and where they meet.
 
-use crate::experiment::{Mode, Network};
-use crate::matrix::Point;
+use crate::experiment::Network;
+use crate::matrix::{FLOOR, Point, Subject};
+use crate::reach::Link;
 use crate::topology::Names;
-use anyhow::{Result, bail, ensure};
-use record::Cell;
+use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-/// The kernel's address at the server's end of the veth pair.
-const KERNEL_ADDRESS: &str = "198.18.0.1:8080";
-/// The address that only a userspace stack answers for.
-const BYPASS_ADDRESS: &str = "198.18.0.2:8080";
-
-/// Seconds that a server gets to drain; the generator has closed its connections by then.
-pub(crate) const DRAIN_S: u32 = 1;
 
 /// Where the binaries lie, which CPUs they get and what joins them.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Programs {
     /// The folder of the binaries.
     pub(crate) folder: PathBuf,
@@ -31,6 +23,49 @@ pub(crate) struct Programs {
     pub(crate) client_cpu: usize,
     /// What joins them.
     pub(crate) network: Place,
+    /// Where the two ends of a memif meet.
+    pub(crate) rendezvous: Rendezvous,
+}
+
+/// A folder of our own with the socket of the memif; removed when dropped, with what is in it.
+#[derive(Debug)]
+pub(crate) struct Rendezvous(PathBuf);
+
+impl Rendezvous {
+    /// Makes the folder, where temporary files are: paths of sockets are short.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub(crate) fn new() -> Result<Self> {
+        let path = std::env::temp_dir().join(format!("showdown-{}", std::process::id()));
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .with_context(|| format!("{} cannot be made", path.display()))?;
+        Ok(Self(path))
+    }
+
+    /// A folder of this name, which need not be there.
+    #[cfg(test)]
+    pub(crate) fn at(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// The path of the socket.
+    pub(crate) fn socket(&self) -> String {
+        self.0.join("memif.sock").display().to_string()
+    }
+}
+
+impl Drop for Rendezvous {
+    fn drop(&mut self) {
+        // A cleaner of temporary files may have been here before.
+        if let Err(error) = fs::remove_dir_all(&self.0)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            eprintln!("showdown: {} cannot be removed: {error}", self.0.display());
+        }
+    }
 }
 
 /// Where servers listen and in which namespaces both sides run.
@@ -48,9 +83,8 @@ impl Programs {
     /// # Errors
     /// A sentence that names those missing and the command that builds them.
     pub(crate) fn check(&self, points: &[Point]) -> Result<()> {
-        let mut missing: Vec<String> =
-            self.names(points).filter(|name| !self.path(name).is_file()).collect();
-        missing.dedup();
+        let names = names(points).into_iter();
+        let missing: Vec<String> = names.filter(|name| !self.path(name).is_file()).collect();
         ensure!(
             missing.is_empty(),
             "missing in {}: {}; cure: cargo build --release",
@@ -65,95 +99,13 @@ impl Programs {
     /// # Errors
     /// Where one cannot be read.
     pub(crate) fn sha256(&self, points: &[Point]) -> io::Result<BTreeMap<String, String>> {
-        self.names(points).map(|name| Ok((name.clone(), sha256_hex(&self.path(&name))?))).collect()
+        let hashed = |name: String| Ok((name.clone(), sha256_hex(&self.path(&name))?));
+        names(points).into_iter().map(hashed).collect()
     }
 
-    fn names(&self, points: &[Point]) -> impl Iterator<Item = String> {
-        let servers = points.iter().map(|point| server_name(point.mode));
-        ["loadgen", "conformance"].map(str::to_owned).into_iter().chain(servers)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
+    /// Where a binary lies.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
-    }
-
-    /// The command that starts the server of a cell.
-    pub(crate) fn server_command(&self, point: &Point) -> Vec<String> {
-        let mut command = match &self.network {
-            Place::Veth(names) => enter(&names.server_namespace),
-            Place::Loopback(_) => Vec::new(),
-        };
-        command.extend(tied_to_parent());
-        command.push(self.path(&server_name(point.mode)).display().to_string());
-        let mut flag = |name: &str, value: String| command.extend([name.to_owned(), value]);
-        if let Place::Veth(names) = &self.network
-            && point.mode.is_bypass()
-        {
-            flag("--interface", names.server_interface.clone());
-        }
-        flag("--listen", self.address(point.mode));
-        flag("--cpus", self.server_cpu.to_string());
-        flag("--drain-timeout", DRAIN_S.to_string());
-        if let Some(tcp) = &point.cell.tcp {
-            flag("--tcp", tcp.clone());
-        }
-        if let Some(wait) = &point.cell.wait {
-            flag("--wait", wait.clone());
-        }
-        command
-    }
-
-    /// The command that loads the server of a cell and writes its report to `json`.
-    pub(crate) fn client_command(
-        &self,
-        point: &Point,
-        duration_s: u32,
-        warmup: Duration,
-        json: &Path,
-    ) -> Vec<String> {
-        let Cell { connections, path, .. } = &point.cell;
-        let mut command = match &self.network {
-            Place::Veth(names) => enter(&names.client_namespace),
-            Place::Loopback(_) => Vec::new(),
-        };
-        command.extend(tied_to_parent());
-        command.extend([
-            self.path("loadgen").display().to_string(),
-            "-t1".to_owned(),
-            format!("-c{connections}"),
-            format!("-d{duration_s}"),
-            "--latency".to_owned(),
-        ]);
-        if !warmup.is_zero() {
-            command.extend(["--warmup".to_owned(), format!("{}ms", warmup.as_millis())]);
-        }
-        command.extend(["--pin".to_owned(), self.client_cpu.to_string()]);
-        command.extend(["--json".to_owned(), json.display().to_string()]);
-        command.push(format!("http://{}{path}", self.address(point.mode)));
-        command
-    }
-
-    /// The command that runs the short conformance pass and writes its report to `json`.
-    pub(crate) fn conformance_command(&self, point: &Point, json: &Path) -> Vec<String> {
-        let mut command = match &self.network {
-            Place::Veth(names) => enter(&names.client_namespace),
-            Place::Loopback(_) => Vec::new(),
-        };
-        command.extend(tied_to_parent());
-        command.extend([self.path("conformance").display().to_string(), "--quick".to_owned()]);
-        let mut flag = |name: &str, value: String| command.extend([name.to_owned(), value]);
-        flag("--target", self.address(point.mode));
-        flag("--server", point.mode.name().to_owned());
-        flag("--json", json.display().to_string());
-        command
-    }
-
-    fn address(&self, mode: Mode) -> String {
-        match self.network {
-            Place::Veth(_) if mode.is_bypass() => BYPASS_ADDRESS.to_owned(),
-            Place::Veth(_) => KERNEL_ADDRESS.to_owned(),
-            Place::Loopback(port) => format!("127.0.0.1:{port}"),
-        }
     }
 }
 
@@ -167,17 +119,19 @@ impl Place {
     }
 }
 
-fn server_name(mode: Mode) -> String {
-    format!("server-{mode}")
-}
-
-fn enter(namespace: &str) -> Vec<String> {
-    ["ip", "netns", "exec", namespace].map(str::to_owned).to_vec()
-}
-
-/// The kernel kills what runs behind this when the thread that started it is gone.
-fn tied_to_parent() -> [String; 4] {
-    ["setpriv", "--pdeathsig", "KILL", "--"].map(str::to_owned)
+/// The binaries that these points need.
+fn names(points: &[Point]) -> BTreeSet<String> {
+    let mut names: BTreeSet<String> = ["loadgen", "conformance"].map(str::to_owned).into();
+    for point in points {
+        names.insert(match point.subject {
+            Subject::Server(mode) => format!("server-{mode}"),
+            Subject::Floor => FLOOR.to_owned(),
+        });
+        if point.link == Link::Memif {
+            names.insert("memif-tap".to_owned());
+        }
+    }
+    names
 }
 
 /// SHA-256 of a file, in hexadecimal.
@@ -212,65 +166,16 @@ mod tests {
     use crate::experiment::Experiment;
     use crate::matrix;
 
-    fn commands(network: Place, topology: Network) -> Vec<(String, String)> {
-        let mut experiment = Experiment::load("quick").unwrap();
-        experiment.topology = topology;
-        let folder = PathBuf::from("/bin");
-        let programs = Programs { folder, server_cpu: 3, client_cpu: 0, network };
-        let points = matrix::expand(&experiment).unwrap();
-        let both = points.iter().map(|point| {
-            let client = programs.client_command(
-                point,
-                1,
-                Duration::from_millis(300),
-                Path::new("/tmp/x.json"),
-            );
-            (programs.server_command(point).join(" "), client.join(" "))
-        });
-        both.collect()
-    }
-
-    #[test]
-    fn on_veth_both_sides_enter_their_namespace_and_bypass_gets_the_interface() {
-        let all = commands(Place::Veth(Names::new("sd")), Network::Veth);
-        assert_eq!(
-            all[0].0,
-            "ip netns exec sd-server setpriv --pdeathsig KILL -- /bin/server-epoll \
-             --listen 198.18.0.1:8080 --cpus 3 --drain-timeout 1 --wait block"
-        );
-        assert_eq!(
-            all[3].0,
-            "ip netns exec sd-server setpriv --pdeathsig KILL -- /bin/server-xdp \
-             --interface sd-srv0 --listen 198.18.0.2:8080 --cpus 3 --drain-timeout 1 \
-             --tcp smoltcp"
-        );
-        assert_eq!(
-            all[3].1,
-            "ip netns exec sd-client setpriv --pdeathsig KILL -- /bin/loadgen -t1 -c32 -d1 \
-             --latency --warmup 300ms --pin 0 --json /tmp/x.json \
-             http://198.18.0.2:8080/plaintext"
-        );
-    }
-
-    #[test]
-    fn on_loopback_nothing_needs_root() {
-        let all = commands(Place::Loopback(4711), Network::Loopback);
-        assert_eq!(
-            all[1].0,
-            "setpriv --pdeathsig KILL -- /bin/server-hyper --listen 127.0.0.1:4711 --cpus 3 \
-             --drain-timeout 1"
-        );
-        assert!(all[1].1.ends_with("http://127.0.0.1:4711/plaintext"), "{}", all[1].1);
-    }
-
     #[test]
     fn missing_binaries_and_tools_are_named_with_the_cure() {
         let folder = PathBuf::from("/nonexistent");
         let network = Place::Loopback(1);
-        let programs = Programs { folder, server_cpu: 1, client_cpu: 0, network };
-        let points = matrix::expand(&Experiment::load("quick").unwrap()).unwrap();
+        let rendezvous = Rendezvous::at(PathBuf::from("/nonexistent"));
+        let programs = Programs { folder, server_cpu: 1, client_cpu: 0, network, rendezvous };
+        let experiment = Experiment::load("unprivileged").unwrap();
+        let points = matrix::expand(&experiment, 1 << 20).unwrap().points;
         let message = programs.check(&points).unwrap_err().to_string();
-        for part in ["loadgen", "server-xdp", "cargo build --release"] {
+        for part in ["floor", "loadgen", "memif-tap", "server-memif", "cargo build --release"] {
             assert!(message.contains(part), "{message}");
         }
         assert!(check_tools(&[("sh", "dash")]).is_ok());

@@ -1,14 +1,16 @@
 //! A whole run: checks, topology, interleaved rounds, summary, results folder.
 
+use crate::available;
 use crate::clock::Utc;
 use crate::environment;
 use crate::experiment::{Experiment, Network};
 use crate::gate;
-use crate::matrix::{self, Point};
+use crate::matrix::{self, Plan, Point};
 use crate::measure::Bench;
 use crate::process::Events;
-use crate::programs::{Place, Programs, check_tools};
+use crate::programs::{Place, Programs, Rendezvous, check_tools};
 use crate::progress::Progress;
+use crate::reach;
 use crate::results::Folder;
 use crate::statistics;
 use crate::summarise::{self, Span, choose_rounds, count_of, steal_share, summarise};
@@ -56,12 +58,19 @@ pub(crate) fn run(
     options: &Options,
     events: &Events,
 ) -> Result<Outcome> {
-    let points = matrix::expand(&experiment)?;
+    let mut left_out = available::retain(&mut experiment, &options.bin_dir)?;
+    let Plan { points, left_out: impossible } = matrix::expand(&experiment, reach::open_files())?;
+    left_out.extend(impossible);
     let (client_cpu, server_cpu) = choose_cpus(&environment::allowed_cpus()?)?;
     check_tools(&TOOLS)?;
     let place = choose_place(&experiment)?;
-    let programs =
-        Programs { folder: options.bin_dir.clone(), server_cpu, client_cpu, network: place };
+    let programs = Programs {
+        folder: options.bin_dir.clone(),
+        server_cpu,
+        client_cpu,
+        network: place,
+        rendezvous: Rendezvous::new()?,
+    };
     programs.check(&points)?;
     let seed = *experiment.seed.get_or_insert_with(|| seed_from(Utc::now()));
 
@@ -84,6 +93,9 @@ pub(crate) fn run(
         experiment.effort.duration_s,
         estimate_s(&experiment)?
     );
+    for combination in &left_out {
+        eprintln!("left out: {combination}");
+    }
     let verdicts = gate::examine(&points, &programs, events, folder.path())?;
     let points = gate::admitted(&experiment, points, &verdicts)?;
     let measurements = take_rounds(&experiment, &points, &programs, events, &mut folder, seed)?;
@@ -91,6 +103,7 @@ pub(crate) fn run(
     let span = Span { started_utc: started.rfc3339(), finished_utc: Utc::now().rfc3339() };
     let mut summary = summarise(&experiment, &points, &measurements, rounds, environment, span)?;
     summary.conformance = verdicts;
+    summary.notes.extend(left_out.iter().map(|combination| format!("Left out: {combination}.")));
     let table = table::render(&summary, &experiment);
     write_files(&folder, &experiment, &summary, &table, topology.as_ref())?;
     let folder = folder.finish()?;
@@ -104,11 +117,18 @@ pub(crate) fn run(
 /// Where its matrix is too large.
 pub(crate) fn estimate_s(experiment: &Experiment) -> Result<f64> {
     let effort = &experiment.effort;
-    let one = f64::from(effort.duration_s) + effort.warmup_s + OVERHEAD_S;
-    let points = matrix::expand(experiment)?;
+    let points = matrix::expand(experiment, reach::open_files())?.points;
     let servers = u32::try_from(gate::servers(&points).len())?;
-    let rounds_s = one * f64::from(u32::try_from(points.len())? * effort.rounds);
+    let rounds_s = round_s(experiment)? * f64::from(effort.rounds);
     Ok(gate::SERVER_S * f64::from(servers) + rounds_s.min(f64::from(effort.budget_s)))
+}
+
+/// About how long one round takes, in seconds.
+fn round_s(experiment: &Experiment) -> Result<f64> {
+    let effort = &experiment.effort;
+    let one = f64::from(effort.duration_s) + effort.warmup_s + OVERHEAD_S;
+    let points = matrix::expand(experiment, reach::open_files())?.points;
+    Ok(one * f64::from(u32::try_from(points.len())?))
 }
 
 /// The client gets the first CPU, which also takes most interrupts, and the server the last.
@@ -129,7 +149,7 @@ fn choose_place(experiment: &Experiment) -> Result<Place> {
             ensure!(
                 rustix::process::geteuid().is_root(),
                 "experiment {} needs root, for network namespaces and AF_XDP: run it with sudo, \
-                 or run 'showdown run loopback', which needs none",
+                 or run 'showdown run unprivileged', which needs none",
                 experiment.name
             );
             check_tools(&TOOLS_FOR_VETH)?;
@@ -179,7 +199,7 @@ fn take_rounds(
         let mut measured = Vec::with_capacity(points.len());
         for (place, index) in (1..).zip(statistics::order(seed, round, points.len())) {
             let point = &points[index];
-            let label = matrix::label(&point.cell, &experiment.axes);
+            let label = matrix::label(&point.cell, experiment);
             progress.measuring(&format!("round {round}: {label}"));
             let measurement = bench
                 .measure(point, round, place)
@@ -210,7 +230,7 @@ fn round_line(
     let mut rates: Vec<String> = measured
         .iter()
         .map(|measurement| {
-            let label = matrix::label(&measurement.cell, &experiment.axes);
+            let label = matrix::label(&measurement.cell, experiment);
             format!("{label} {:.1}k", measurement.load.throughput_rps / 1e3)
         })
         .collect();
@@ -295,9 +315,13 @@ mod tests {
     }
 
     #[test]
-    fn the_quick_experiment_fits_in_a_minute() {
+    fn the_quick_form_of_every_experiment_fits_in_a_minute_with_rounds_to_compare() {
         let quick = crate::experiment::Overrides { quick: true, ..Default::default() };
-        let experiment = Experiment::load("quick").unwrap().with(&quick).unwrap();
-        assert!(estimate_s(&experiment).unwrap() < 56.0);
+        for name in Experiment::shipped() {
+            let experiment = Experiment::load(name).unwrap().with(&quick).unwrap();
+            assert!(estimate_s(&experiment).unwrap() < 58.0, "{name}");
+            let round_s = round_s(&experiment).unwrap();
+            assert!(round_s * 2.0 < f64::from(experiment.effort.budget_s), "{name}: {round_s}");
+        }
     }
 }

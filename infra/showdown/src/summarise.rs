@@ -1,7 +1,8 @@
 //! From measurements to a summary: which rounds count, and the figures of each cell.
 
-use crate::experiment::{Axes, Experiment};
-use crate::matrix::{self, Point};
+use crate::experiment::Experiment;
+use crate::matrix::{self, Point, Subject};
+use crate::reach::Transport;
 use crate::statistics::{SAMPLES_FOR_CI95, estimate};
 use anyhow::{Context, Result, ensure};
 use hdrhistogram::Histogram;
@@ -79,16 +80,20 @@ pub(crate) fn summarise(
         .collect::<Result<_>>()?;
     let mut cells = Vec::with_capacity(points.len());
     for (point, of_cell) in points.iter().zip(&by_cell) {
-        let figures = figures(of_cell, &by_cell[point.baseline], rounds.seed)
+        let floor = point.floor.map(|floor| by_cell[floor].as_slice());
+        let figures = figures(of_cell, &by_cell[point.baseline], floor, rounds.seed)
             .with_context(|| format!("the figures of {}", point.cell.mode))?;
         let obtained = obtained(of_cell);
         cells.push(CellFigures { cell: point.cell.clone(), figures, obtained });
     }
+    let notes = notes(experiment, &rounds, points, &cells, &by_cell, &environment);
+    // The floors are the last of the matrix.
+    let servers = points.iter().take_while(|point| point.subject != Subject::Floor).count();
+    let floors = cells.split_off(servers);
     let mut modes = BTreeMap::new();
     for CellFigures { cell, figures, .. } in &cells {
         modes.entry(cell.mode.clone()).or_insert_with(|| figures.clone());
     }
-    let notes = notes(experiment, &rounds, &cells, &by_cell, &environment);
     Ok(Summary {
         schema: Summary::SCHEMA,
         experiment: experiment.name.clone(),
@@ -98,6 +103,7 @@ pub(crate) fn summarise(
         baseline: experiment.baseline.name().to_owned(),
         modes,
         cells,
+        floors,
         conformance: Vec::new(),
         rounds,
         notes,
@@ -130,13 +136,19 @@ fn of_cell<'a>(
     used.iter().map(of_round).collect()
 }
 
-fn figures(of_cell: &[&Measurement], baseline: &[&Measurement], seed: u64) -> Result<Figures> {
+fn figures(
+    of_cell: &[&Measurement],
+    baseline: &[&Measurement],
+    floor: Option<&[&Measurement]>,
+    seed: u64,
+) -> Result<Figures> {
     let rps = |of: &[&Measurement]| -> Vec<f64> {
         of.iter().map(|measurement| measurement.load.throughput_rps).collect()
     };
-    let (own_rps, baseline_rps) = (rps(of_cell), rps(baseline));
-    let ratios: Vec<f64> =
-        own_rps.iter().zip(&baseline_rps).map(|(own, baseline)| own / baseline).collect();
+    let own_rps = rps(of_cell);
+    let ratios_to = |other: &[&Measurement]| -> Vec<f64> {
+        own_rps.iter().zip(rps(other)).map(|(own, other)| own / other).collect()
+    };
     let mut errors_by_kind = LoadErrors::default();
     for measurement in of_cell {
         add_errors(&mut errors_by_kind, &measurement.load.errors);
@@ -146,7 +158,8 @@ fn figures(of_cell: &[&Measurement], baseline: &[&Measurement], seed: u64) -> Re
         throughput_rps: estimate(&own_rps, seed),
         latency_us: latency(of_cell)?,
         cpu_s_per_million: cpu_cost(of_cell),
-        ratio_to_baseline: estimate(&ratios, seed),
+        ratio_to_baseline: estimate(&ratios_to(baseline), seed),
+        share_of_floor: floor.map(|floor| estimate(&ratios_to(floor), seed)),
         errors: errors_by_kind.total() + server_errors,
         errors_by_kind,
         server_errors,
@@ -214,13 +227,14 @@ fn cpu_cost(of_cell: &[&Measurement]) -> CpuCost {
 fn notes(
     experiment: &Experiment,
     rounds: &Rounds,
+    points: &[Point],
     cells: &[CellFigures],
     by_cell: &[Vec<&Measurement>],
     environment: &Environment,
 ) -> Vec<String> {
     let labels = |wanted: &dyn Fn(usize) -> bool| -> Vec<String> {
         let chosen = cells.iter().enumerate().filter(|(index, _)| wanted(*index));
-        chosen.map(|(_, of)| matrix::label(&of.cell, &experiment.axes)).collect()
+        chosen.map(|(_, of)| matrix::label(&of.cell, experiment)).collect()
     };
     let mut notes = vec![
         "The load is closed-loop: a connection sends its next request when it has its answer, so \
@@ -233,7 +247,9 @@ fn notes(
             environment.build_profile.to_uppercase()
         ));
     }
-    notes.extend(cells.iter().filter_map(|of| note_on_driver(of, &experiment.axes)));
+    notes.extend(note_on_floors(points));
+    notes.extend(notes_on_baselines(experiment, points));
+    notes.extend(notes_on_drivers(experiment, points, cells));
     notes.extend(notes_on_rounds(rounds));
     let failed = labels(&|index| cells[index].figures.errors > 0);
     if !failed.is_empty() {
@@ -242,14 +258,24 @@ fn notes(
             failed.join(", ")
         ));
     }
-    let limited =
-        labels(&|index| client_busy(&by_cell[index], environment.client_cpu) >= CLIENT_BUSY_MAX);
+    // A client that polls is busy whatever it does, so that its CPU says nothing.
+    let polls = |index: usize| points[index].transport.is_none_or(Transport::is_bypass);
+    let limited = labels(&|index| {
+        !polls(index) && client_busy(&by_cell[index], environment.client_cpu) >= CLIENT_BUSY_MAX
+    });
     if !limited.is_empty() {
         notes.push(format!(
             "The client's CPU was at least {:.0} % busy with {}: the server may be capable of \
              more than is shown.",
             CLIENT_BUSY_MAX * 100.0,
             limited.join(", ")
+        ));
+    }
+    let says_so = labels(&|index| polls(index) && client_says_limit(&by_cell[index]));
+    if !says_so.is_empty() {
+        notes.push(format!(
+            "The client says that it was itself the limit with {}: rounds.jsonl has its reasons.",
+            says_so.join(", ")
         ));
     }
     let foreign = by_cell.iter().map(|of_cell| foreign_share(of_cell, environment));
@@ -271,16 +297,70 @@ fn notes(
     notes
 }
 
-/// What a bypass server obtained from the kernel, which decides about its speed.
-fn note_on_driver(of: &CellFigures, axes: &Axes) -> Option<String> {
-    let keys = ["attach", "copy", "busy_poll", "pages"];
-    let value = |key: &str| match of.obtained.get(key)? {
-        serde_json::Value::String(text) => Some(format!("{key} {text}")),
-        other => Some(format!("{key} {other}")),
+/// What the column of shares means, where there is one.
+fn note_on_floors(points: &[Point]) -> Option<String> {
+    points.iter().any(|point| point.floor.is_some()).then(|| {
+        "A floor is what the link carries with no stack on it: frames as long as a request's, \
+         reflected by a queue as they are, as many in flight as there are connections, 256 at \
+         most. Shares are of that, in the same round."
+            .to_owned()
+    })
+}
+
+/// Cells that are compared with a baseline under another load, because it cannot have theirs.
+fn notes_on_baselines(experiment: &Experiment, points: &[Point]) -> Vec<String> {
+    let differs = |point: &&Point| {
+        let other = &points[point.baseline];
+        point.transport != other.transport || point.cell.connections != other.cell.connections
     };
-    let values: Vec<String> = keys.into_iter().filter_map(value).collect();
-    let label = matrix::label(&of.cell, axes);
-    (!values.is_empty()).then(|| format!("{label} obtained: {}.", values.join(", ")))
+    let mut compared: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+    for point in points.iter().filter(differs) {
+        let label = matrix::label(&point.cell, experiment);
+        compared.entry(point.baseline).or_default().push(label);
+    }
+    let note = |(baseline, labels): (usize, Vec<String>)| {
+        let Point { cell, transport, .. } = &points[baseline];
+        format!(
+            "Compared with {} under {} connections of the {} client, for want of a baseline \
+             that is loaded alike: {}.",
+            cell.mode,
+            cell.connections,
+            transport.map_or("", Transport::name),
+            labels.join(", ")
+        )
+    };
+    compared.into_iter().map(note).collect()
+}
+
+/// What servers with a queue of their own obtained, which decides about their speed; those that
+/// obtained the same are named together.
+fn notes_on_drivers(
+    experiment: &Experiment,
+    points: &[Point],
+    cells: &[CellFigures],
+) -> Vec<String> {
+    const KEYS: [&str; 4] = ["attach", "copy", "busy_poll", "pages"];
+    let mut obtained: Vec<(String, Vec<String>)> = Vec::new();
+    for (point, of) in points.iter().zip(cells) {
+        let value = |key: &str| match of.obtained.get(key)? {
+            serde_json::Value::String(text) => Some(format!("{key} {text}")),
+            other => Some(format!("{key} {other}")),
+        };
+        let values: Vec<String> = KEYS.into_iter().filter_map(value).collect();
+        // That shared memory is copied from and to is no news.
+        if values.len() < 2 || point.subject == Subject::Floor {
+            continue;
+        }
+        let (values, label) = (values.join(", "), matrix::label(&of.cell, experiment));
+        match obtained.iter_mut().find(|(other, _)| *other == values) {
+            Some((_, labels)) => labels.push(label),
+            None => obtained.push((values, vec![label])),
+        }
+    }
+    let note = |(values, labels): (String, Vec<String>)| {
+        format!("{} obtained: {values}.", labels.join(", "))
+    };
+    obtained.into_iter().map(note).collect()
 }
 
 fn notes_on_rounds(rounds: &Rounds) -> Vec<String> {
@@ -339,6 +419,12 @@ fn client_busy(of_cell: &[&Measurement], client_cpu: usize) -> f64 {
         window_s += measurement.window_s;
     }
     if window_s > 0.0 { busy_s / window_s } else { 0.0 }
+}
+
+/// Whether the generator says in any round that its figures are its own limit.
+fn client_says_limit(of_cell: &[&Measurement]) -> bool {
+    let limit = |of: &&Measurement| of.load.client.as_ref()?.limit.clone();
+    of_cell.iter().filter_map(limit).next().is_some()
 }
 
 /// Share of the server's and the client's CPU that went to user code of other processes. Kernel

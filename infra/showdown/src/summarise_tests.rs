@@ -14,6 +14,7 @@ fn experiment() -> Experiment {
         mode: vec![Mode::Epoll, Mode::Xdp],
         tcp: vec![Tcp::Smoltcp],
         wait: vec![Wait::Block],
+        transport: vec![Transport::Epoll],
         connections: vec![32],
         path: vec!["/plaintext".to_owned()],
     };
@@ -155,14 +156,14 @@ fn rounds(used: &[u32]) -> Rounds {
 
 fn summary_of(measurements: &[Measurement], rounds: Rounds) -> Result<Summary> {
     let experiment = experiment();
-    let points = matrix::expand(&experiment).unwrap();
+    let points = matrix::expand(&experiment, 1 << 20).unwrap().points;
     let span = Span { started_utc: String::new(), finished_utc: String::new() };
     summarise(&experiment, &points, measurements, rounds, environment(), span)
 }
 
 /// epoll and xdp over three rounds; xdp is twice, three times and four times as fast.
 fn three_rounds() -> Vec<Measurement> {
-    let points = matrix::expand(&experiment()).unwrap();
+    let points = matrix::expand(&experiment(), 1 << 20).unwrap().points;
     let rates = [(1000, 2000), (1000, 3000), (500, 2000)];
     let mut all = Vec::new();
     for (round, (epoll, xdp)) in (1..).zip(rates) {
@@ -208,7 +209,7 @@ fn cpu_time_is_per_million_requests_and_the_rest_is_what_no_process_accounts_for
 
 #[test]
 fn percentiles_come_from_the_merged_histogram() {
-    let points = matrix::expand(&experiment()).unwrap();
+    let points = matrix::expand(&experiment(), 1 << 20).unwrap().points;
     let fast: Vec<u32> = vec![10; 990];
     let slow: Vec<u32> = vec![1000; 10];
     let mut all = three_rounds();
@@ -229,7 +230,7 @@ proptest! {
     fn merging_loses_nothing(rounds_of in prop::collection::vec(
         prop::collection::vec(1_u32..1_000_000, 1..50), 1..6,
     )) {
-        let points = matrix::expand(&experiment()).unwrap();
+        let points = matrix::expand(&experiment(), 1 << 20).unwrap().points;
         let measurements: Vec<Measurement> = (1..)
             .zip(&rounds_of)
             .map(|(round, samples)| measurement(&points[0], round, load(1, samples)))

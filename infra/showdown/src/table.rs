@@ -7,8 +7,8 @@ use record::{CellFigures, Environment, Estimate, Figures, Summary, Verdict};
 use std::fmt::Write;
 
 /// Headings over several columns: the first column and how many, and the words.
-const GROUPS: [(usize, usize, &str); 3] =
-    [(3, 3, "latency"), (7, 3, "CPU s per 1M requests"), (10, 1, "ratio to")];
+const GROUPS: [(usize, usize, &str); 4] =
+    [(3, 3, "latency"), (7, 3, "CPU s per 1M requests"), (10, 1, "ratio to"), (11, 1, "share of")];
 
 /// Characters of a conformance failure that the table shows; summary.json has all of it.
 const FAILURE_CHARS: usize = 160;
@@ -16,7 +16,7 @@ const FAILURE_CHARS: usize = 160;
 /// Spaces between columns.
 const BETWEEN: usize = 2;
 
-const HEADINGS: [&str; 11] = [
+const HEADINGS: [&str; 12] = [
     "mode",
     "waits",
     "requests/s",
@@ -28,7 +28,11 @@ const HEADINGS: [&str; 11] = [
     "client",
     "rest",
     "",
+    "floor",
 ];
+
+/// Columns of an experiment that measures no floor: all but the last.
+const COLUMNS_WITHOUT_FLOOR: usize = 11;
 
 /// Lays out a summary for people: what was asked, the figures, and what to know about them.
 pub(crate) fn render(summary: &Summary, experiment: &Experiment) -> String {
@@ -48,8 +52,14 @@ pub(crate) fn render(summary: &Summary, experiment: &Experiment) -> String {
     text.push('\n');
     let mut rows = vec![HEADINGS.map(str::to_owned).to_vec()];
     rows[0][10] = format!("{} [95 % CI]", summary.baseline);
-    rows.extend(summary.cells.iter().map(|cell| row(cell, &experiment.axes)));
-    text.push_str(&aligned(&GROUPS, &rows));
+    rows.extend(summary.cells.iter().map(|cell| row(cell, experiment)));
+    rows.extend(summary.floors.iter().map(|floor| floor_row(floor, experiment)));
+    let mut groups = &GROUPS[..];
+    if summary.floors.is_empty() {
+        groups = &GROUPS[..3];
+        rows.iter_mut().for_each(|row| row.truncate(COLUMNS_WITHOUT_FLOOR));
+    }
+    text.push_str(&aligned(groups, &rows));
     for verdict in summary.conformance.iter().filter(|verdict| verdict.failed > 0) {
         let _ = writeln!(text, "{}", failed_line(verdict));
     }
@@ -62,15 +72,22 @@ pub(crate) fn render(summary: &Summary, experiment: &Experiment) -> String {
 
 fn load(axes: &Axes) -> String {
     let connections: Vec<String> = axes.connections.iter().map(u64::to_string).collect();
-    format!("{} connections, GET {}", connections.join(" and "), axes.path.join(" and "))
+    let clients: Vec<&str> = axes.transport.iter().map(|transport| transport.name()).collect();
+    format!(
+        "{} connections by {}, GET {}",
+        connections.join(", "),
+        clients.join(", "),
+        axes.path.join(" and ")
+    )
 }
 
-fn row(of: &CellFigures, axes: &Axes) -> Vec<String> {
+fn row(of: &CellFigures, experiment: &Experiment) -> Vec<String> {
     let Figures { throughput_rps, latency_us, cpu_s_per_million, ratio_to_baseline, .. } =
         &of.figures;
+    let share = of.figures.share_of_floor.map(|share| format!("{:.1} %", share.median * 100.0));
     let Estimate { median, ci95: [low, high] } = ratio_to_baseline;
     vec![
-        matrix::label(&of.cell, axes),
+        matrix::label(&of.cell, experiment),
         // Much of what is credited to bypass is not sleeping: it is shown who spins.
         of.obtained["wait"].as_str().unwrap_or("?").to_owned(),
         thousands(throughput_rps.median),
@@ -82,7 +99,15 @@ fn row(of: &CellFigures, axes: &Axes) -> Vec<String> {
         format!("{:.2}", cpu_s_per_million.client),
         format!("{:.2}", cpu_s_per_million.rest),
         format!("{median:.3} [{low:.3}, {high:.3}]"),
+        share.unwrap_or_else(|| "-".to_owned()),
     ]
+}
+
+/// A floor's row: it is no contender, so that it is compared with nothing.
+fn floor_row(of: &CellFigures, experiment: &Experiment) -> Vec<String> {
+    let mut row = row(of, experiment);
+    row.truncate(COLUMNS_WITHOUT_FLOOR - 1);
+    row
 }
 
 /// In the place of figures: a server that answers otherwise is no contender.

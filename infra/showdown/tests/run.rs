@@ -45,6 +45,26 @@ grep -q hyper "/proc/$(tail -n 1 "$folder/pids")/cmdline" && requests=1500
 sed "s/REQUESTS/$requests/g" "$folder/report.json" >"$json"
 "#;
 
+/// Both ends of a floor: 4000 frames in a second.
+const FLOOR: &str = r#"#!/bin/sh
+folder=$(dirname "$0")
+if [ "$1" = send ]; then
+  while [ $# -gt 0 ]; do
+    case $1 in --json) json=$2; shift ;; esac
+    shift
+  done
+  sed "s/REQUESTS/4000/g" "$folder/report.json" >"$json"
+  exit
+fi
+trap 'kill $!; echo "{\"event\":\"exit\",\"mode\":\"floor\",\"counters\":{}}"; exit 0' TERM
+echo "{\"event\":\"ready\",\"mode\":\"floor\",\"wait\":\"spin\"}"
+sleep 60 &
+wait
+"#;
+
+/// Makes the interface, and joins it to nothing.
+const MEMIF_TAP: &str = "#!/bin/sh\nip tuntap add \"$3\" mode tap\necho ready: nothing\nsleep 60\n";
+
 /// Finds nothing wrong with any server, unless there is a file that names it.
 const CONFORMANCE: &str = r#"#!/bin/sh
 while [ $# -gt 0 ]; do
@@ -101,6 +121,10 @@ seed = 7
 mode = ["epoll", "hyper"]
 connections = [32]
 "#;
+
+/// The same on shared memory: epoll is reached over loopback, memif by the memif client.
+const ON_MEMIF: &str = r#"mode = ["epoll", "memif", "dpdk"]
+transport = ["epoll", "memif"]"#;
 
 /// A folder with fake binaries and an experiment; removed at the end.
 struct Stage {
@@ -309,6 +333,62 @@ fn missing_binaries_are_named_before_anything_starts() {
     fs::remove_file(stage.folder.join("bin/server-hyper")).unwrap();
     let stderr = stage.fails(1);
     assert!(stderr.contains("server-hyper; cure: cargo build --release"), "{stderr}");
+}
+
+/// Whether a TAP interface can be made in a namespace of our own; says why not.
+fn taps_can_be_made() -> bool {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--net", "sh", "-c"]);
+    let output = command.arg("ip tuntap add tap0 mode tap").output().unwrap();
+    if !output.status.success() {
+        let why = String::from_utf8_lossy(&output.stderr);
+        eprintln!("SKIPPED: no TAP interface can be made by a user: {}", why.trim());
+    }
+    output.status.success()
+}
+
+#[test]
+fn a_mode_is_measured_beside_the_floor_of_its_link() {
+    if !taps_can_be_made() {
+        return;
+    }
+    let stage = Stage::new("floor");
+    for (name, text) in [("server-memif", SERVER), ("floor", FLOOR), ("memif-tap", MEMIF_TAP)] {
+        stage.script(name, text);
+    }
+    let experiment = EXPERIMENT.replace("mode = [\"epoll\", \"hyper\"]", ON_MEMIF);
+    let experiment = experiment.replace("seed = 7", "seed = 7\nfloor = true");
+    fs::write(stage.folder.join("fake.toml"), experiment).unwrap();
+    let output = stage.run();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{stderr}");
+    stage.nothing_runs();
+    let left_out: Vec<&str> =
+        stderr.lines().filter_map(|line| line.strip_prefix("left out: ")).collect();
+    let [dpdk, by_epoll, by_memif] = left_out.as_slice() else { panic!("{stderr}") };
+    assert!(dpdk.starts_with("dpdk: server-dpdk is not built; cure: "), "{dpdk}");
+    assert_eq!(*by_epoll, "memif by the epoll client: no link joins them");
+    assert_eq!(*by_memif, "epoll by the memif client: no link joins them");
+
+    let results = stage.results();
+    let summary = json(&results[0].join("summary.json"));
+    assert_eq!(summary["modes"]["memif"]["share_of_floor"]["median"], 0.25);
+    assert_eq!(summary["modes"]["epoll"]["share_of_floor"], Value::Null);
+    assert_eq!(summary["modes"]["floor"], Value::Null, "a floor is no mode");
+    assert_eq!(summary["floors"][0]["throughput_rps"]["median"], 4000.0);
+    assert_eq!(summary["floors"][0]["link"], "memif");
+    let notes = summary["notes"].as_array().unwrap();
+    let noted = |part: &str| notes.iter().any(|note| note.as_str().unwrap().contains(part));
+    assert!(noted("A floor is what the link carries"), "{notes:?}");
+    assert!(noted("Compared with epoll under 32 connections of the epoll client"), "{notes:?}");
+    assert!(noted("Left out: dpdk: server-dpdk is not built"), "{notes:?}");
+    let rounds = fs::read_to_string(results[0].join("rounds.jsonl")).unwrap();
+    assert_eq!(rounds.matches("\"mode\":\"floor\",\"link\":\"memif\"").count(), 4, "{rounds}");
+    let table = fs::read_to_string(results[0].join("table.txt")).unwrap();
+    let row = |label: &str| table.lines().find(|line| line.starts_with(label)).unwrap().to_owned();
+    assert!(row("memif").ends_with("25.0 %"), "{table}");
+    assert!(row("epoll").ends_with(" -"), "{table}");
+    assert!(row("floor memif, 32 in flight").contains("4,000"), "{table}");
 }
 
 #[test]

@@ -1,0 +1,259 @@
+//! How each binary is called.
+
+use crate::experiment::Mode;
+use crate::matrix::{FLOOR, Point, Subject};
+use crate::programs::{Place, Programs};
+use crate::reach::{Link, Transport};
+use crate::topology::Names;
+use record::Cell;
+use std::path::Path;
+use std::time::Duration;
+
+/// The kernel's address at the server's end of the veth pair.
+const KERNEL_ADDRESS: &str = "198.18.0.1:8080";
+/// The address that only a userspace stack answers for.
+const BYPASS_ADDRESS: &str = "198.18.0.2:8080";
+/// The first of the addresses that only a generator with a stack of its own answers for.
+const SOURCE: [u8; 4] = [198, 18, 0, 20];
+/// Connections from one of them: an address has 64,512 ports above the well-known ones, some of
+/// them in TIME-WAIT.
+const CONNECTIONS_OF_SOURCE: u64 = 30_000;
+
+/// Bytes around a request on the wire: Ethernet, IPv4, and TCP with the time stamps of RFC 7323.
+const HEADERS_BYTES: usize = 14 + 20 + 32;
+/// Lengths that a frame can have: that of our floor's tag, and that of an MTU of 1,500 bytes.
+const FRAME_BYTES: std::ops::RangeInclusive<usize> = 62..=1514;
+
+/// Seconds that a server gets to drain; the generator has closed its connections by then.
+pub(crate) const DRAIN_S: u32 = 1;
+
+/// Joins a new network namespace, where nothing else is, to a memif by a TAP interface, and runs a
+/// program there: arguments are memif-tap, the socket, and the program with its own. All of it
+/// ends together.
+const BEHIND_A_TAP: &str = r#"
+set -euo pipefail
+coproc tap { exec setpriv --pdeathsig KILL -- "$1" "$2" client tap0; }
+read -r line <&"${tap[0]}"
+[[ $line == ready:* ]]
+# A request for the server's MAC that is lost before the two ends have met is soon repeated.
+echo 50 >/proc/sys/net/ipv4/neigh/tap0/retrans_time_ms
+ip link set dev lo up
+ip link set dev tap0 up
+ip address add 198.18.0.10/16 dev tap0
+"${@:3}"
+"#;
+
+/// How long and how a cell is loaded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load<'a> {
+    /// Seconds of the measurement.
+    pub(crate) duration_s: u32,
+    /// Load before it that does not count.
+    pub(crate) warmup: Duration,
+    /// Where the report goes.
+    pub(crate) json: &'a Path,
+}
+
+impl Programs {
+    /// The command that starts what is at the server's end of a cell.
+    pub(crate) fn server_command(&self, point: &Point) -> Vec<String> {
+        let mut command = self.tied(point.link, |names| &names.server_namespace);
+        let cpu = self.server_cpu.to_string();
+        match point.subject {
+            Subject::Floor => {
+                command.extend([self.binary(FLOOR), "reflect".to_owned()]);
+                command.extend(self.end_of_link(point.link, |names| &names.server_interface));
+                command.extend(flag("--cpu", cpu));
+            }
+            Subject::Server(mode) => {
+                command.push(self.binary(&format!("server-{mode}")));
+                command.extend(self.port(mode, point.link));
+                command.extend(flag("--listen", self.address(point)));
+                command.extend(flag("--cpus", cpu));
+                command.extend(flag("--drain-timeout", DRAIN_S.to_string()));
+                let own = [("--tcp", &point.cell.tcp), ("--wait", &point.cell.wait)];
+                for (name, value) in own {
+                    command.extend(value.iter().flat_map(|value| flag(name, value.clone())));
+                }
+                command.extend(self.last(mode, point.link));
+            }
+        }
+        command
+    }
+
+    /// The flags of a server that say which port of which driver to open.
+    fn port(&self, mode: Mode, link: Link) -> Vec<String> {
+        match mode {
+            Mode::Xdp | Mode::Memif => self.end_of_link(link, |names| &names.server_interface),
+            Mode::Epoll | Mode::Hyper | Mode::Uring | Mode::Dpdk => Vec::new(),
+        }
+    }
+
+    /// What ends a server's command line: the arguments of DPDK's EAL.
+    fn last(&self, mode: Mode, link: Link) -> Vec<String> {
+        if mode != Mode::Dpdk {
+            return Vec::new();
+        }
+        let device = match (link, &self.network) {
+            (Link::Veth, Place::Veth(names)) => {
+                format!("net_af_xdp0,iface={}", names.server_interface)
+            }
+            _ => format!("net_memif0,role=server,socket={},socket-abstract=no", self.socket()),
+        };
+        let prefix = format!("showdown-{}", std::process::id());
+        let words = ["--", "--no-huge", "-m", "256", "--no-pci", "--no-telemetry"];
+        let words = words.map(str::to_owned).into_iter();
+        words.chain(flag("--file-prefix", prefix)).chain(flag("--vdev", device)).collect()
+    }
+
+    /// The command that loads a cell and writes its report.
+    pub(crate) fn client_command(&self, point: &Point, load: Load<'_>) -> Vec<String> {
+        let mut command = self.tied(point.link, |names| &names.client_namespace);
+        match point.transport {
+            Some(transport) => command.extend(self.loadgen(point, transport, load)),
+            None => command.extend(self.floor_send(point, load)),
+        }
+        command
+    }
+
+    fn loadgen(&self, point: &Point, transport: Transport, load: Load<'_>) -> Vec<String> {
+        let Cell { connections, path, .. } = &point.cell;
+        let mut command = vec![
+            self.binary("loadgen"),
+            "-t1".to_owned(),
+            format!("-c{connections}"),
+            format!("-d{}", load.duration_s),
+            "--latency".to_owned(),
+        ];
+        // What every generator does unless told otherwise is not told.
+        if transport != Transport::Epoll {
+            command.extend(flag("--transport", transport.name().to_owned()));
+        }
+        if transport.is_bypass() {
+            command.extend(self.end_of_link(point.link, |names| &names.client_interface));
+            command.extend(flag("--source", sources(*connections)));
+        }
+        if !load.warmup.is_zero() {
+            command.extend(flag("--warmup", format!("{}ms", load.warmup.as_millis())));
+        }
+        command.extend(flag("--pin", self.client_cpu.to_string()));
+        command.extend(flag("--json", load.json.display().to_string()));
+        command.push(format!("http://{}{path}", self.address(point)));
+        command
+    }
+
+    fn floor_send(&self, point: &Point, load: Load<'_>) -> Vec<String> {
+        let address = self.address(point);
+        let mut command = vec![self.binary(FLOOR), "send".to_owned()];
+        command.extend(self.end_of_link(point.link, |names| &names.client_interface));
+        command.extend(flag("--cpu", self.client_cpu.to_string()));
+        command.extend(flag("--in-flight", point.cell.connections.to_string()));
+        command.extend(flag("--bytes", frame_bytes(&point.cell.path, &address).to_string()));
+        command.extend(flag("--duration", load.duration_s.to_string()));
+        command.extend(flag("--warmup", load.warmup.as_millis().to_string()));
+        command.extend(flag("--json", load.json.display().to_string()));
+        command
+    }
+
+    /// The command that runs the short conformance pass and writes its report to `json`. The suite
+    /// is a client of the kernel: to a memif it gets by a TAP interface, in a network namespace of
+    /// its own, for which an ordinary user needs a user namespace as well.
+    pub(crate) fn conformance_command(&self, point: &Point, json: &Path) -> Vec<String> {
+        let mut suite = vec![self.binary("conformance"), "--quick".to_owned()];
+        suite.extend(flag("--target", self.address(point)));
+        suite.extend(flag("--server", point.cell.mode.clone()));
+        suite.extend(flag("--json", json.display().to_string()));
+        let mut command = match point.link {
+            Link::Loopback | Link::Veth => self.tied(point.link, |names| &names.client_namespace),
+            Link::Memif => {
+                let mut command = new_namespace();
+                command.extend(tied_to_parent());
+                command.extend(["bash", "-c", BEHIND_A_TAP, "behind-a-tap"].map(str::to_owned));
+                command.extend([self.binary("memif-tap"), self.socket()]);
+                command
+            }
+        };
+        command.extend(suite);
+        command
+    }
+
+    /// What goes before a program: its namespace, on a link that has some, and the tie to this
+    /// process.
+    fn tied(&self, link: Link, namespace: impl Fn(&Names) -> &String) -> Vec<String> {
+        let mut command = match (&self.network, link) {
+            (Place::Veth(names), Link::Veth) => {
+                ["ip", "netns", "exec", namespace(names)].map(str::to_owned).to_vec()
+            }
+            _ => Vec::new(),
+        };
+        command.extend(tied_to_parent());
+        command
+    }
+
+    /// The flag that names one end of a link, for programs with a queue on it.
+    fn end_of_link(&self, link: Link, interface: impl Fn(&Names) -> &String) -> Vec<String> {
+        match (link, &self.network) {
+            (Link::Memif, _) => flag("--socket", self.socket()).to_vec(),
+            (Link::Veth, Place::Veth(names)) => {
+                flag("--interface", interface(names).clone()).to_vec()
+            }
+            // Loopback has none: the table of who reaches whom puts no queue there.
+            _ => Vec::new(),
+        }
+    }
+
+    fn socket(&self) -> String {
+        self.rendezvous.socket()
+    }
+
+    fn binary(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    fn address(&self, point: &Point) -> String {
+        let is_bypass = point.mode().is_none_or(Mode::is_bypass);
+        match self.network {
+            _ if is_bypass => BYPASS_ADDRESS.to_owned(),
+            Place::Veth(_) => KERNEL_ADDRESS.to_owned(),
+            Place::Loopback(port) => format!("127.0.0.1:{port}"),
+        }
+    }
+}
+
+fn flag(name: &str, value: String) -> [String; 2] {
+    [name.to_owned(), value]
+}
+
+/// The kernel kills what runs behind this when the thread that started it is gone.
+fn tied_to_parent() -> [String; 4] {
+    ["setpriv", "--pdeathsig", "KILL", "--"].map(str::to_owned)
+}
+
+/// A network namespace that nobody else has, in which the program may make interfaces.
+pub(crate) fn new_namespace() -> Vec<String> {
+    let words: &[&str] = if rustix::process::geteuid().is_root() {
+        &["unshare", "--net", "--"]
+    } else {
+        &["unshare", "--user", "--map-root-user", "--net", "--"]
+    };
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// The addresses that so many connections come from.
+fn sources(connections: u64) -> String {
+    let [a, b, c, first] = SOURCE;
+    match connections.div_ceil(CONNECTIONS_OF_SOURCE) {
+        0 | 1 => format!("{a}.{b}.{c}.{first}"),
+        count => format!("{a}.{b}.{c}.{first}-{a}.{b}.{c}.{}", u64::from(first) + count - 1),
+    }
+}
+
+/// Length of the frame that carries a request for a path.
+fn frame_bytes(path: &str, address: &str) -> usize {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    (HEADERS_BYTES + request.len()).clamp(*FRAME_BYTES.start(), *FRAME_BYTES.end())
+}
+
+#[cfg(test)]
+#[path = "commands_tests.rs"]
+mod tests;

@@ -1,0 +1,207 @@
+//! Who reaches whom: modes, transports and the links that join them, as one table.
+
+use crate::experiment::{CONNECTIONS_MAX, Mode, Network};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What packets between client and server travel on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Link {
+    /// The kernel's loopback interface.
+    Loopback,
+    /// A veth pair between two namespaces.
+    Veth,
+    /// Shared memory.
+    Memif,
+}
+
+impl Link {
+    /// The name used in files and tables.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Loopback => "loopback",
+            Self::Veth => "veth",
+            Self::Memif => "memif",
+        }
+    }
+
+    /// Whether a queue of ours can be put at both its ends, so that its floor can be measured.
+    pub(crate) const fn has_floor(self) -> bool {
+        matches!(self, Self::Veth | Self::Memif)
+    }
+}
+
+/// How the load generator reaches a server: its `--transport`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Transport {
+    /// The kernel's TCP through epoll.
+    Epoll,
+    /// The kernel's TCP through io_uring.
+    Uring,
+    /// Userspace TCP over AF_XDP.
+    Xdp,
+    /// Userspace TCP over shared memory.
+    Memif,
+}
+
+impl Transport {
+    /// The flag's spelling.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Epoll => "epoll",
+            Self::Uring => "uring",
+            Self::Xdp => "xdp",
+            Self::Memif => "memif",
+        }
+    }
+
+    /// Whether it bypasses the kernel's TCP: it polls without end, and its connections are no
+    /// descriptors.
+    pub(crate) const fn is_bypass(self) -> bool {
+        matches!(self, Self::Xdp | Self::Memif)
+    }
+
+    const fn links(self) -> &'static [Link] {
+        match self {
+            Self::Epoll | Self::Uring => &[Link::Loopback, Link::Veth],
+            Self::Xdp => &[Link::Veth],
+            Self::Memif => &[Link::Memif],
+        }
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl Mode {
+    /// The links that its server can be put on.
+    pub(crate) const fn links(self) -> &'static [Link] {
+        match self {
+            Self::Epoll | Self::Hyper | Self::Uring => &[Link::Loopback, Link::Veth],
+            Self::Xdp => &[Link::Veth],
+            Self::Memif => &[Link::Memif],
+            Self::Dpdk => &[Link::Memif, Link::Veth],
+        }
+    }
+}
+
+impl Network {
+    /// The links that there are. Shared memory needs no network and is always there.
+    pub(crate) const fn links(self) -> &'static [Link] {
+        match self {
+            Self::Veth => &[Link::Veth, Link::Memif],
+            Self::Loopback => &[Link::Loopback, Link::Memif],
+        }
+    }
+}
+
+/// The links over which a transport reaches a mode's server.
+pub(crate) fn links(
+    mode: Mode,
+    transport: Transport,
+    network: Network,
+) -> impl Iterator<Item = Link> {
+    let both =
+        move |link: &Link| transport.links().contains(link) && network.links().contains(link);
+    mode.links().iter().copied().filter(both)
+}
+
+/// Open files that a process needs beside those of its connections.
+const OPEN_FILES_OF_PROCESS: u64 = 100;
+/// Ports of one address that Linux gives to clients unless it is told otherwise are 28,232
+/// (`ip_local_port_range`); some may be in TIME-WAIT.
+const PORTS_OF_CLIENT: u64 = 28_000;
+
+/// Why a cell has no more connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// As many as an experiment may ask for.
+    Experiment,
+    /// Each is an open file of the server or of the generator.
+    OpenFiles,
+    /// Each is a port of the generator's address.
+    Ports,
+}
+
+/// Most connections between a transport and a mode's server, where a process may have
+/// `open_files`, and why there are no more.
+pub(crate) fn connections_max(mode: Mode, transport: Transport, open_files: u64) -> (u64, Bound) {
+    let files = open_files.saturating_sub(OPEN_FILES_OF_PROCESS);
+    let bounds = [
+        (CONNECTIONS_MAX, Bound::Experiment, true),
+        (files, Bound::OpenFiles, !(mode.is_bypass() && transport.is_bypass())),
+        (PORTS_OF_CLIENT, Bound::Ports, !transport.is_bypass()),
+    ];
+    let holding = bounds.into_iter().filter(|(.., holds)| *holds);
+    let least = holding.min_by_key(|(most, ..)| *most);
+    least.map_or((CONNECTIONS_MAX, Bound::Experiment), |(most, why, _)| (most, why))
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Experiment => "no experiment may ask for more",
+            Self::OpenFiles => {
+                "each is an open file of the server or of the client (to allow more: ulimit -Hn)"
+            }
+            Self::Ports => "each is a port of the kernel client's one address",
+        })
+    }
+}
+
+/// How many files a process may open at most.
+pub(crate) fn open_files() -> u64 {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit.maximum.unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_who_reaches_whom() {
+        use Link::{Loopback as L, Memif as M, Veth as V};
+        let modes = [Mode::Epoll, Mode::Hyper, Mode::Uring, Mode::Xdp, Mode::Memif, Mode::Dpdk];
+        let transports = [Transport::Epoll, Transport::Uring, Transport::Xdp, Transport::Memif];
+        let row = |mode, network| {
+            transports.map(|transport| links(mode, transport, network).collect::<Vec<_>>())
+        };
+        for mode in modes {
+            let (on_veth, on_loopback) = match mode {
+                Mode::Epoll | Mode::Hyper | Mode::Uring => {
+                    ([vec![V], vec![V], vec![V], vec![]], [vec![L], vec![L], vec![], vec![]])
+                }
+                Mode::Xdp => ([vec![V], vec![V], vec![V], vec![]], [const { vec![] }; 4]),
+                Mode::Memif => {
+                    let memif = [vec![], vec![], vec![], vec![M]];
+                    (memif.clone(), memif)
+                }
+                Mode::Dpdk => {
+                    ([vec![V], vec![V], vec![V], vec![M]], [vec![], vec![], vec![], vec![M]])
+                }
+            };
+            assert_eq!(row(mode, Network::Veth), on_veth, "{mode}");
+            assert_eq!(row(mode, Network::Loopback), on_loopback, "{mode}");
+        }
+    }
+
+    #[test]
+    fn only_where_both_ends_bypass_the_kernel_no_connection_is_a_file() {
+        let check = |mode, transport, open_files, expect| {
+            assert_eq!(connections_max(mode, transport, open_files), expect, "{mode} {transport}");
+        };
+        let most = (CONNECTIONS_MAX, Bound::Experiment);
+        check(Mode::Memif, Transport::Memif, 1024, most);
+        check(Mode::Xdp, Transport::Xdp, 1024, most);
+        check(Mode::Epoll, Transport::Xdp, 1024, (924, Bound::OpenFiles));
+        check(Mode::Xdp, Transport::Epoll, 20_000, (19_900, Bound::OpenFiles));
+        check(Mode::Epoll, Transport::Uring, 1 << 20, (28_000, Bound::Ports));
+        check(Mode::Epoll, Transport::Epoll, 10, (0, Bound::OpenFiles));
+        assert!(open_files() > 0);
+    }
+}
