@@ -23,6 +23,10 @@ pub const CPU_LIMIT_PERCENT: f64 = 95.0;
 /// Lateness that is not worth a word.
 pub const LATENESS_LIMIT_NS: u64 = 50_000;
 
+/// Share of the time that a thread waits for its CPU from which on that may be why its own work is
+/// slow: an interruption of work is not told from work.
+const DELAY_LIMIT_PERCENT: f64 = 1.0;
+
 /// What the generator says about itself after a run.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "figures of a report have 53 bits")]
@@ -102,16 +106,24 @@ fn lateness_limit(spin: Spin, outcome: &Outcome) -> Option<String> {
         micros(median_ns)
     );
     let interrupted_percent = worst(&outcome.threads, |thread| thread.interruptions.total_ns);
+    let delayed_percent = worst(&outcome.threads, |thread| thread.delayed_ns);
     let undisturbed = outcome.lateness_undisturbed.as_ref().filter(|samples| is_late(samples));
     let cause = match undisturbed {
         None => format!(
-            "Others had its core meanwhile, {interrupted_percent:.1} % of the time that it looked \
-             for something to send. Pin each thread (--pin) to a CPU that nothing else uses; \
-             'loadgen noise --cpu N' shows what a CPU is good for."
+            "Others had its core: it saw that for {interrupted_percent:.1} % of the time. Pin each \
+             thread (--pin) to a CPU that nothing else uses; 'loadgen noise --cpu N' shows what a \
+             CPU is good for."
         ),
         Some(_) if spin == Spin::Never => "It slept until the kernel's timer rang, as --spin \
              never wants. Use --spin near."
             .to_owned(),
+        Some(undisturbed) if delayed_percent >= DELAY_LIMIT_PERCENT => format!(
+            "Of the requests that no interruption touched, 1 % left {} or more late: its own work \
+             kept it, or others, who had its CPU {delayed_percent:.1} % of the time, also while it \
+             worked. Pin each thread (--pin) to a CPU that nothing else uses; if that does not \
+             help, use more threads (-t) or ask for a lower rate (-R).",
+            micros(undisturbed.percentile(99.0))
+        ),
         Some(undisturbed) => format!(
             "Its own work kept it: of the requests that no interruption touched, 1 % left {} or \
              more late. Use more threads (-t), each with a CPU of its own, or ask for a lower \
@@ -234,9 +246,14 @@ mod tests {
         assert_eq!((others.interruptions, others.longest_interruption_s), (Some(3), Some(0.02)));
         assert_eq!((others.disturbed, others.thread_interrupted_percent), (Some(1), vec![2.5]));
         let others = others.limit.unwrap();
-        assert!(others.contains("120.") && others.contains("Others had its core meanwhile, 2.5 %"));
+        assert!(others.contains("120.") && others.contains("Others had its core: it saw that"));
+        assert!(others.contains(" 2.5 % of the time"), "{others}");
         assert!(others.contains("--pin") && !others.contains("own work"), "{others}");
-        let own = judge(&open(), &of(500_000, 120_000)).limit.unwrap();
+        let either = judge(&open(), &of(500_000, 120_000)).limit.unwrap();
+        assert!(either.contains("its own work kept it, or others, who had its CPU 10.0 %"));
+        let mut undelayed = of(500_000, 120_000);
+        undelayed.threads[0].delayed_ns = 0;
+        let own = judge(&open(), &undelayed).limit.unwrap();
         assert!(own.contains("Its own work") && own.contains("120."), "{own}");
         assert!(own.contains("-t") && !own.contains("Others"), "{own}");
         let never = judge(&Plan { spin: Spin::Never, ..open() }, &of(500_000, 500_000));
