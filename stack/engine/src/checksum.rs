@@ -17,6 +17,7 @@ fn add_around(sum: u64, word: u64) -> u64 {
 impl Sum {
     /// Adds `bytes`; only the last piece of a packet may have an odd length.
     #[must_use]
+    #[inline]
     pub(crate) fn add(self, bytes: &[u8]) -> Self {
         // RFC 1071 §2 (C): longer words may be summed instead and folded at the end, because
         // 2^64 - 1 is a multiple of 2^16 - 1. Four sums at a time do not wait for each other's
@@ -34,6 +35,7 @@ impl Sum {
 
     /// The same, word by word: for headers, and what is left of a payload.
     #[must_use]
+    #[inline]
     pub(crate) fn add_short(self, bytes: &[u8]) -> Self {
         let (words, rest) = bytes.as_chunks::<8>();
         let word = |word: &[u8; 8]| u64::from_ne_bytes(*word);
@@ -56,6 +58,7 @@ impl Sum {
     /// Takes away what lay in the checksum's place when the rest was added. It is not cleared
     /// before, since a load of eight bytes would have to wait for a store of two.
     #[must_use]
+    #[inline]
     pub(crate) fn without(self, [high, low]: [u8; 2]) -> Self {
         Self(add_around(self.0, u16::from_ne_bytes([!high, !low]).into()))
     }
@@ -63,6 +66,7 @@ impl Sum {
     /// Adds the pseudo-header of RFC 9293 §3.1: addresses as they lie in an IPv4 header (8 bytes),
     /// the protocol, and the length of the segment.
     #[must_use]
+    #[inline]
     pub(crate) fn add_pseudo_header(self, addresses: &[u8], protocol: u8, len: u16) -> Self {
         let [len_high, len_low] = len.to_be_bytes();
         self.add_short(addresses).add_short(&[0, protocol, len_high, len_low])
@@ -70,6 +74,7 @@ impl Sum {
 
     /// The folded sum: what a port that completes the checksum wants to find in its place.
     #[must_use]
+    #[inline]
     pub(crate) fn partial(self) -> [u8; 2] {
         let sum = (self.0 >> 32) + (self.0 & 0xffff_ffff);
         // At most 33 bits, of which four words are summed: 18 bits.
@@ -87,6 +92,7 @@ impl Sum {
 
     /// Whether what was added, its checksum included, sums up to nothing.
     #[must_use]
+    #[inline]
     pub(crate) fn is_good(self) -> bool {
         self.partial() == [0xff, 0xff]
     }

@@ -31,6 +31,7 @@ pub(crate) fn emit(
 }
 
 /// The same for a segment without unusual options.
+#[inline]
 pub(crate) fn emit_plain(
     address: Ipv4Addr,
     flow: Flow,
@@ -45,6 +46,7 @@ pub(crate) fn emit_plain(
 }
 
 /// Writes the header of a packet of `total` bytes.
+#[inline]
 fn emit_ipv4(address: Ipv4Addr, flow: Flow, total: usize, buffer: &mut [u8]) {
     assert!(total <= buffer.len(), "a packet of {total} bytes for a link of {}", buffer.len());
     let total = u16::try_from(total).expect("a link carries no more");

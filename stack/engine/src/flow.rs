@@ -75,6 +75,7 @@ impl FlowTable {
     }
 
     /// The number of `flow`.
+    #[inline]
     pub(crate) fn find(&self, flow: Flow) -> Option<u32> {
         let slot = self.slots[self.probe(flow, self.hash(flow))];
         slot.value.checked_sub(1)
@@ -116,6 +117,7 @@ impl FlowTable {
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "any 32 bits of a SipHash are as good")]
+    #[inline]
     fn hash(&self, flow: Flow) -> u32 {
         self.hasher.hash(&flow.to_bytes()) as u32
     }
@@ -133,6 +135,7 @@ impl FlowTable {
     }
 
     /// Where `flow` is, or else the empty place where it belongs.
+    #[inline]
     fn probe(&self, flow: Flow, hash: u32) -> usize {
         let mut place = self.home(hash);
         while self.slots[place].value != 0 && self.slots[place].flow != flow.0 {

@@ -93,6 +93,7 @@ pub(crate) fn classify(identity: &Identity, frame: &[u8]) -> Result<Packet, Coun
     }
 }
 
+#[inline]
 fn classify_ipv4(identity: &Identity, mac: Mac, bytes: &[u8]) -> Result<Packet, Count> {
     let ip = bytes.first_chunk::<IPV4_LEN>().ok_or(Count::RxBadIpv4Header)?;
     let ip_header_len = usize::from(ip[0] & 0xf) * 4;
@@ -134,6 +135,7 @@ pub(crate) fn may_be_a_peer(address: Ipv4Addr) -> bool {
 }
 
 /// Reads the segment in `packet`, behind an IPv4 header that was found good.
+#[inline]
 fn read_tcp(
     identity: &Identity,
     mac: Mac,
@@ -185,6 +187,7 @@ fn read_tcp(
 
 /// The flow of the segment that `frame` probably carries, at the places where it usually lies.
 /// Nothing is checked: it may be used to look ahead, and for nothing else.
+#[inline]
 pub(crate) fn peek_flow(frame: &[u8]) -> Option<Flow> {
     let headers = frame.first_chunk::<{ ETHERNET_LEN + IPV4_LEN + TCP_LEN }>()?;
     // The length of the IPv4 header, and the protocol.

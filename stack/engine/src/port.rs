@@ -121,6 +121,7 @@ pub(crate) fn write_ethernet(frame: &mut [u8], source: Mac, target: Mac, kind: E
 ///
 /// Where the port completes TCP checksums itself, it finds the sum of the pseudo-header in the
 /// checksum's place, as hardware wants it, and the returned marks ask for it.
+#[inline]
 fn seal(packet: &mut [u8], fill_tcp: bool) -> Meta {
     let (ip, tcp) = packet.split_first_chunk_mut::<IPV4_LEN>().expect("an IPv4 header");
     fill_ipv4_checksum(ip);
@@ -141,6 +142,7 @@ fn seal(packet: &mut [u8], fill_tcp: bool) -> Meta {
 }
 
 /// Computes the checksum of an IPv4 header and writes it.
+#[inline]
 pub(crate) fn fill_ipv4_checksum(header: &mut [u8]) {
     let before = [header[IPV4_CHECKSUM.start], header[IPV4_CHECKSUM.start + 1]];
     let sum = Sum::default().add_short(header).without(before);

@@ -115,6 +115,7 @@ impl Tcb {
     }
 
     /// SEG.ACK, which is SND.UNA now, ends a round trip.
+    #[inline]
     pub(crate) fn round_trip(&mut self, now: Instant, segment: &Segment<'_>) {
         let (echo, clock) = (self.echo(segment), self.clock);
         self.rtt.acked(now, segment.ack, || {
@@ -177,6 +178,7 @@ impl Tcb {
     /// SND.UNA is newer as well, because the peer never sent that number before: the old window,
     /// counted from the new SND.UNA, would reach beyond all that it ever announced. A
     /// retransmission of the peer's is such a segment: old by its number, new by all else.
+    #[inline]
     pub(crate) fn update_window(
         &mut self,
         now: Instant,

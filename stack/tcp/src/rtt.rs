@@ -52,10 +52,12 @@ impl Rtt {
     }
 
     /// When the timer expires that is started at `now`.
+    #[inline]
     pub(crate) fn expires(&self, now: Instant) -> Instant {
         Instant::from_nanos(now.as_nanos().saturating_add(self.rto_us() * 1000))
     }
 
+    #[inline]
     fn rto_us(&self) -> u64 {
         let base = if self.srtt_us == 0 {
             self.initial_us
@@ -79,6 +81,7 @@ impl Rtt {
     }
 
     /// A segment that ends before `seq` is sent for the first time; at most one is timed at once.
+    #[inline]
     pub(crate) fn sent(&mut self, now: Instant, seq: Seq) {
         if self.timed_at == Instant::NEVER {
             self.timed_at = now;
@@ -93,6 +96,7 @@ impl Rtt {
 
     /// Everything before `ack` is acknowledged. `echo` is a round trip by timestamps, if there is
     /// one: it counts where no segment is timed. It is coarse, but never ambiguous.
+    #[inline]
     pub(crate) fn acked(
         &mut self,
         now: Instant,

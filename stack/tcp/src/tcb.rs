@@ -361,6 +361,7 @@ impl Tcb {
 
     /// A word from each of its cache lines, for who wants to have them at hand: nothing else.
     #[must_use]
+    #[inline]
     pub fn touch(&self) -> u64 {
         let times = [self.timers.rtx, self.liveness.heard, self.liveness.stalled];
         let words = [
@@ -428,6 +429,7 @@ impl Tcb {
         self.snd.mss - if self.clock.on { TIMESTAMPS_LEN } else { 0 }
     }
 
+    #[inline]
     pub(crate) fn smss(&self) -> u32 {
         u32::from(self.eff_snd_mss())
     }
@@ -478,6 +480,7 @@ impl Tcb {
     ///
     /// # Panics
     /// If fewer bytes are unread.
+    #[inline]
     pub fn consume(&mut self, count: u32) {
         let rcv = &mut self.rcv;
         assert!(count <= rcv.unread, "{count} bytes consumed of {} unread", rcv.unread);

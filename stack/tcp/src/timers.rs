@@ -83,6 +83,7 @@ impl Tcb {
     /// When [`handle_timeout`](Self::handle_timeout) has something to do. Whatever an event calls
     /// for at once comes out of `poll_transmit`, which is asked after each event.
     #[must_use]
+    #[inline]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let at = self.timers.rtx.min(self.timers.ack).min(self.timers.state);
         (at != Instant::NEVER).then_some(at)
@@ -106,6 +107,7 @@ impl Tcb {
     }
 
     /// RFC 6298 §5.1 and §5.6: starts the timer, not beyond the moment of giving up.
+    #[inline]
     pub(crate) fn start_rtx(&mut self, now: Instant) {
         self.timers.rtx = self.rtt.expires(now).min(self.given_up_at());
     }
@@ -117,6 +119,7 @@ impl Tcb {
         self.timers.rtx = self.rtt.expires(now).min(stalled);
     }
 
+    #[inline]
     fn given_up_at(&self) -> Instant {
         let r2 = match self.state {
             State::SynSent => self.settings.syn_timeout,
@@ -229,6 +232,7 @@ impl Tcb {
     }
 
     /// The peer has acknowledged `ack`, something new: RFC 6298 §5.2 and §5.3.
+    #[inline]
     pub(crate) fn restart_rtx(&mut self, now: Instant) {
         self.rtt.backoff = 0;
         if self.snd.flight() == 0 {
@@ -243,6 +247,7 @@ impl Tcb {
     }
 
     /// Something that wants an acknowledgement, up to `end`, is sent for the first time.
+    #[inline]
     pub(crate) fn sent(&mut self, now: Instant, end: Seq) {
         self.rtt.sent(now, end);
         self.liveness.sent = now;

@@ -16,6 +16,7 @@ impl Tcb {
     /// Whether [`poll_transmit`](Self::poll_transmit) may have something to send now: if not, it
     /// need not be asked before the next event, nor anything be made ready for a segment.
     #[must_use]
+    #[inline]
     pub fn has_output(&self, unacked: &impl SendBuffer) -> bool {
         let pending = &self.pending;
         match self.state {
@@ -134,6 +135,7 @@ impl Tcb {
     }
 
     /// The window for a segment that acknowledges all that has arrived, which is noted.
+    #[inline]
     pub(crate) fn acknowledging_window(&mut self) -> u16 {
         self.pending.ack = false;
         self.timers.ack = Instant::NEVER;
@@ -169,6 +171,7 @@ impl Tcb {
     ///
     /// What the peer sees is rounded down to its scale; RCV.WND is what was meant, and all of it
     /// is taken (RFC 7323 §2.4).
+    #[inline]
     fn offer(&mut self) -> u16 {
         let rcv = &mut self.rcv;
         let free = rcv.free();
@@ -293,6 +296,7 @@ impl Tcb {
     }
 
     /// SND.NXT moves, and the timers know.
+    #[inline]
     pub(crate) fn sent_new(&mut self, now: Instant, len: u32, fin: bool) {
         if self.snd.flight() == 0 {
             // The persist timer ran, if any did.

@@ -265,6 +265,7 @@ impl Tcp for Native {
         parse(packet).is_some_and(|segment| conn.tcb.recognises(&segment))
     }
 
+    #[inline]
     fn predicted_arrives(
         &mut self,
         now: Instant,
@@ -315,6 +316,7 @@ impl Tcp for Native {
         Some(self.emit(conn, &segment, buffer))
     }
 
+    #[inline]
     fn poll_predicted(
         &mut self,
         now: Instant,
@@ -332,6 +334,7 @@ impl Tcp for Native {
         Some((end, conn.tcb.poll_timeout().unwrap_or(Instant::NEVER)))
     }
 
+    #[inline]
     fn poll_timeout(&mut self, now: Instant, conn: &NativeConn) -> Instant {
         if conn.is_dirty && conn.tcb.has_output(&conn.output) {
             return now;
@@ -339,14 +342,17 @@ impl Tcp for Native {
         conn.tcb.poll_timeout().unwrap_or(Instant::NEVER)
     }
 
+    #[inline]
     fn touch(&self, conn: &NativeConn) -> u64 {
         conn.tcb.touch() ^ u64::from(conn.output.len())
     }
 
+    #[inline]
     fn touch_buffers(&self, conn: &NativeConn) -> u64 {
         conn.output.touch(&self.outputs)
     }
 
+    #[inline]
     fn phase(&self, conn: &NativeConn) -> Phase {
         match conn.tcb.state() {
             State::SynSent | State::SynReceived => Phase::Handshake,
@@ -371,10 +377,12 @@ impl Tcp for Native {
         conn.tcb.time_wait()
     }
 
+    #[inline]
     fn is_eof(&self, conn: &NativeConn) -> bool {
         conn.tcb.is_eof()
     }
 
+    #[inline]
     fn backlog(&self, conn: &NativeConn) -> usize {
         conn.output.len() as usize
     }
@@ -384,10 +392,12 @@ impl Tcp for Native {
         has_fin || conn.output.len() > 0
     }
 
+    #[inline]
     fn unread(&self, conn: &NativeConn) -> usize {
         conn.tcb.unread_bytes() as usize
     }
 
+    #[inline]
     fn split<'a>(&'a mut self, conn: &'a mut NativeConn) -> (&'a [u8], NativeOutput<'a>) {
         let stored = if conn.input.is_empty() { 0 } else { conn.tcb.unread_bytes() as usize };
         let input = conn.input.front(&self.inputs, stored, &mut self.scratch);
@@ -399,6 +409,7 @@ impl Tcp for Native {
         (input, NativeOutput { output, chunks, limit, short_offers })
     }
 
+    #[inline]
     fn consume(&mut self, conn: &mut NativeConn, count: usize) {
         let count = u32::try_from(count).expect("no more than a window");
         if !conn.input.is_empty() {

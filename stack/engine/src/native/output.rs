@@ -39,6 +39,7 @@ impl Output {
 
     /// A word from each cache line of the first chunk that is in use, of its first few, and from
     /// where the pool keeps it: the next acknowledgement frees it, and the next answer goes there.
+    #[inline]
     pub(super) fn touch(&self, chunks: &Chunks) -> u64 {
         if self.first == NONE {
             return 0;
@@ -50,6 +51,7 @@ impl Output {
     }
 
     /// Bytes that the last chunk still takes.
+    #[inline]
     fn room(&self, chunks: &Chunks) -> usize {
         let used = chunks.offset_of((self.skip + self.len) as usize);
         if used == 0 { 0 } else { chunks.chunk_bytes() - used }
@@ -62,12 +64,14 @@ impl Output {
     }
 
     /// Bytes that can be put as far as the pool is concerned.
+    #[inline]
     pub(super) fn space(&self, chunks: &Chunks) -> usize {
         let available = chunks.available(self.held(chunks)) as usize;
         self.room(chunks) + available * chunks.chunk_bytes()
     }
 
     /// Appends `bytes`, for which there must be [`space`](Self::space).
+    #[inline]
     pub(super) fn put(&mut self, chunks: &mut Chunks, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let mut room = self.room(chunks);
@@ -96,6 +100,7 @@ impl Output {
     }
 
     /// Copies the bytes from `offset` on into `target`; they must be there.
+    #[inline]
     pub(super) fn copy_to(&mut self, chunks: &Chunks, offset: u32, target: &mut [u8]) {
         debug_assert!(offset as usize + target.len() <= self.len as usize);
         if target.is_empty() {
@@ -126,6 +131,7 @@ impl Output {
     }
 
     /// Releases `count` bytes at the front.
+    #[inline]
     pub(super) fn release(&mut self, chunks: &mut Chunks, count: u32) {
         assert!(count <= self.len, "{count} bytes acknowledged of {}", self.len);
         if count == self.len {
