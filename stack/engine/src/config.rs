@@ -8,7 +8,7 @@ use std::time::Duration;
 /// Everything that an engine is told once. Sizes in bytes; every field is a bound or an address.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Our address, and the port that connections are accepted on.
+    /// Our address (MUST-43), and the port that connections are accepted on.
     pub listen: SocketAddrV4,
     /// Connections in the table at a time, half-open ones included. Memory for the tables is
     /// taken when the engine is made, that of a connection when it opens.

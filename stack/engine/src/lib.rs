@@ -24,6 +24,8 @@
 //! Which TCP runs the connections is a type parameter ([`Tcp`]): [`Smoltcp`] is the off-the-shelf
 //! stack, [`Native`] our own.
 //!
+//! Options of IPv4 are passed over (MUST-50).
+//!
 //! What it deliberately does not do: IPv6, reassembly of fragments, routing (a reply goes to the
 //! MAC address that the peer's segments come from, and a peer that we connect to is on the link),
 //! asking the time, blocking.

@@ -36,7 +36,8 @@ pub trait SendBuffer: Debug {
     fn backlog(&self) -> usize;
 }
 
-/// A segment for the port that is listened on, of no connection.
+/// A segment for the port that is listened on, of no connection: what opens one here cannot
+/// disturb any other (MUST-41), and listening goes on while others open (MUST-42).
 #[derive(Clone, Copy, Debug)]
 pub struct Stranger<'a> {
     /// Whom it is from.

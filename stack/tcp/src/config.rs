@@ -110,8 +110,8 @@ impl Config {
         }
     }
 
-    /// The MSS to announce, always (MUST-14, MUST-67, SHLD-5): what fits behind an IPv4 and a TCP
-    /// header without options.
+    /// The MSS to announce, always (MUST-14, MUST-67, SHLD-5, SHLD-6): what fits behind an IPv4
+    /// and a TCP header without options.
     #[must_use]
     pub fn mss(&self) -> u16 {
         self.mtu.saturating_sub(HEADERS_LEN).max(MSS_MIN)
