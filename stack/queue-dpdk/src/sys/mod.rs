@@ -9,6 +9,8 @@ mod ffi;
 mod pair;
 mod pool;
 mod runtime;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use device::{Device, Offloads, PortStats};
 pub(crate) use pair::{Dropped, QueuePair};

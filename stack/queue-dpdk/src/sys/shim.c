@@ -391,6 +391,12 @@ void shim_pool_free(struct rte_mempool *pool)
 
 /* ---- Bursts ---- */
 
+/* Bytes from the beginning of a packet to the end of its buffer. */
+static inline uint16_t room_of(const struct rte_mbuf *mbuf)
+{
+	return mbuf->buf_len - mbuf->data_off;
+}
+
 /* Whether somebody else may read or write the bytes of `mbuf`. */
 static inline bool is_shared(const struct rte_mbuf *mbuf)
 {
@@ -436,6 +442,9 @@ static inline uint64_t *unfit(struct rte_mbuf *mbuf, bool verify, struct shim_bu
 {
 	if (unlikely(mbuf->nb_segs != 1) && rte_pktmbuf_linearize(mbuf) != 0)
 		return &burst->long_frames;
+	/* net_null says any length that it is told to. */
+	if (unlikely(mbuf->data_len > room_of(mbuf)))
+		return &burst->long_frames;
 	if (unlikely(mbuf->data_len < sizeof(struct rte_ether_hdr)))
 		return &burst->short_frames;
 	if (unlikely(is_shared(mbuf)))
@@ -450,7 +459,7 @@ static inline void describe(struct shim_burst *burst, uint16_t place, struct rte
 	burst->mbufs[place] = mbuf;
 	burst->data[place] = rte_pktmbuf_mtod(mbuf, uint8_t *);
 	burst->len[place] = mbuf->data_len;
-	burst->room[place] = mbuf->buf_len - mbuf->data_off;
+	burst->room[place] = room_of(mbuf);
 }
 
 /*

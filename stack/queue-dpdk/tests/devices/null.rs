@@ -37,6 +37,21 @@ fn received_frames_can_be_sent() {
     close(port, queue);
 }
 
+#[test]
+fn packets_that_fit_into_no_frame_are_dropped_and_counted() {
+    let lab = Lab::new();
+    for (device, name) in [
+        ("net_null_long,size=2049", "rx_long_frames"),
+        ("net_null_short,size=13", "rx_short_frames"),
+    ] {
+        let (port, mut queue) = lab.open(device, |_| ());
+        assert_eq!(queue.rx_burst(&mut Burst::new()), 0);
+        assert!(counter(&queue, name) > 0, "{name}");
+        assert_eq!(counter(&queue, "rx_frames"), 0);
+        close(port, queue);
+    }
+}
+
 fn send_all(queue: &mut impl Queue, burst: &mut Burst) {
     let longest = burst.frames().iter().map(Frame::len).max();
     queue.tx_burst(burst);
