@@ -21,6 +21,7 @@ fail() {
 }
 
 is_root() { [ "$(id -u)" = 0 ]; }
+has_dpdk() { pkg-config --atleast-version 22.11 libdpdk 2>/dev/null; }
 
 # Prints the Debian packages of the tools that are not there.
 missing_packages() {
@@ -33,6 +34,9 @@ missing_packages() {
   if is_root; then
     command -v ip >/dev/null || echo iproute2
     command -v ethtool >/dev/null || echo ethtool
+    command -v pkg-config >/dev/null || echo pkg-config
+    # Everybody else can do without server-dpdk: see build.
+    has_dpdk || echo libdpdk-dev
   fi
 }
 
@@ -59,10 +63,17 @@ find_cargo() {
 }
 
 build() {
+  local dpdk=()
+  if has_dpdk; then
+    dpdk=(--package server-dpdk)
+  else
+    say "SKIPPED: server-dpdk is not built: no DPDK 22.11 or later; cure:" \
+      "sudo apt-get install --no-install-recommends libdpdk-dev pkg-config"
+  fi
   say "building; the first time takes some minutes"
   cargo build --release --locked --package showdown --package loadgen --package conformance \
     --package server-epoll --package server-hyper --package server-uring --package server-xdp \
-    --package server-memif --package queue-memif
+    --package server-memif --package queue-memif "${dpdk[@]}"
 }
 
 install_packages
