@@ -30,9 +30,8 @@ struct Command {
     stack: StackFlags,
     #[command(flatten)]
     port: PortFlags,
-    /// Arguments of DPDK's EAL, behind a --: devices and memory, for example
-    /// `-- --no-huge -m 256 --vdev net_memif0,role=client,socket=PATH,socket-abstract=no`.
-    /// None that choose threads: see --cpus
+    /// Arguments of DPDK's EAL behind a `--`: devices and memory, as in servers/README.md; but none
+    /// that choose threads, which is what `--cpus` does
     #[arg(last = true, value_name = "EAL")]
     eal: Vec<String>,
 }
