@@ -19,12 +19,21 @@ pub(crate) const PREFIX: &str = "e2e";
 
 /// The path of a binary of ours, built in the profile of this suite.
 pub(crate) fn binary(name: &str) -> String {
+    let path = binary_path(name);
+    assert!(path.is_file(), "{} is not built: run `cargo xtask e2e`", path.display());
+    path.into_os_string().into_string().expect("a UTF-8 path")
+}
+
+/// Whether it is built: what needs libdpdk may not be.
+pub(crate) fn has_binary(name: &str) -> bool {
+    binary_path(name).is_file()
+}
+
+fn binary_path(name: &str) -> PathBuf {
     let suite = std::env::current_exe().expect("the path of this program");
     // target/<profile>/deps/e2e-<hash>
     let folder = suite.ancestors().nth(2).expect("two folders up");
-    let path = folder.join(name);
-    assert!(path.is_file(), "{} is not built: run `cargo xtask e2e`", path.display());
-    path.into_os_string().into_string().expect("a UTF-8 path")
+    folder.join(name)
 }
 
 /// The folder that holds the workspace's `Cargo.toml`.
@@ -108,8 +117,10 @@ impl Lab {
         let server = Server::start("ip", &all);
         assert_eq!(server.ready["mode"], mode.name, "{}", server.ready);
         assert_eq!(server.address, mode.listen.parse::<SocketAddr>().expect("an address"));
-        if mode.link == Link::Memif {
-            self.join_by_tap(server.address.ip());
+        match mode.link {
+            Link::Veth => {}
+            Link::Memif => self.join_by_tap(server.address.ip()),
+            Link::Tap => crate::tap::adopt(self, server.address.ip()),
         }
         server
     }
@@ -135,6 +146,10 @@ impl Lab {
                 let tap = self.tap.borrow();
                 let tap = tap.as_ref().expect("a server on the memif was started");
                 send(tap.pid(), if is_up { "CONT" } else { "STOP" });
+            }
+            Link::Tap => {
+                let state = if is_up { "up" } else { "down" };
+                self.run(End::Client, "ip", &["link", "set", &mode.client_interface(), state]);
             }
         }
     }

@@ -10,6 +10,7 @@
 
 mod across;
 mod bypass;
+mod devices;
 mod documents;
 mod experiment;
 mod frames;
@@ -39,7 +40,7 @@ macro_rules! every_mode {
 }
 
 every_mode! {
-    epoll hyper uring xdp xdp_native memif memif_native => {
+    epoll hyper uring xdp xdp_native memif memif_native dpdk dpdk_native => {
         http::every_route_answers
         http::a_request_may_be_split_at_every_byte
         http::a_hundred_pipelined_requests_are_answered_in_order
@@ -68,6 +69,29 @@ mod by_hand {
     every_mode! {
         epoll hyper uring xdp => {
             documents::by_hand_commands_work
+        }
+    }
+}
+
+/// What a device of DPDK can break: that it answers, large bodies, many connections, every case.
+mod over_devices {
+    every_mode! {
+        dpdk_af_packet dpdk_af_xdp dpdk_tap => {
+            http::every_route_answers
+            http::one_mebibyte_goes_both_ways
+            process::a_thousand_connections_leave_nothing_behind
+            tools::wrk_sees_no_error
+            tools::every_case_of_the_contract_is_met
+            bypass::a_thousand_connections_leave_the_tables_empty
+        }
+    }
+}
+
+/// What only modes that bypass the kernel can break, and need not be told how many frames to have.
+mod only_bypass_tables {
+    every_mode! {
+        dpdk dpdk_native => {
+            bypass::a_thousand_connections_leave_the_tables_empty
         }
     }
 }

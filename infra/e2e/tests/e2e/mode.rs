@@ -1,6 +1,6 @@
 //! The modes under test: a row each.
 
-use crate::lab::{PREFIX, binary};
+use crate::lab::{PREFIX, binary, has_binary};
 
 /// A mode under test.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +38,8 @@ pub(crate) enum Link {
     Veth,
     /// A memif, and `memif-tap` in the client's namespace at its other end.
     Memif,
+    /// A TAP interface that the server makes, moved to the client's namespace.
+    Tap,
 }
 
 /// A mode on the kernel's TCP.
@@ -57,6 +59,31 @@ const fn bypass(
     Mode { module, name, family, link, listen: "198.18.0.2:8080", flags, last: &[] }
 }
 
+/// A mode on the userspace stack over a device of DPDK, which the end of its command line names.
+const fn dpdk(
+    module: &'static str,
+    link: Link,
+    flags: &'static [&'static str],
+    last: &'static [&'static str],
+) -> Mode {
+    Mode { last, ..bypass(module, "dpdk", link, flags) }
+}
+
+/// What ends the command line of a server on a device of DPDK: neither huge pages nor a NIC.
+macro_rules! eal {
+    ($device:literal) => {
+        &[
+            "--",
+            "--no-huge",
+            "-m256",
+            "--no-pci",
+            "--no-telemetry",
+            "--file-prefix=e2e",
+            concat!("--vdev=", $device),
+        ]
+    };
+}
+
 /// The socket of the memif, where the topology's own notes lie; whoever is on it has its turn.
 pub(crate) const MEMIF_SOCKET: &str = "/run/showdown/e2e-memif.sock";
 
@@ -71,10 +98,32 @@ pub(crate) const MODES: [Mode; 7] = [
     bypass("memif_native", "memif", Link::Memif, &["--tcp", "native", "--socket", MEMIF_SOCKET]),
 ];
 
+const SMOLTCP: &[&str] = &["--tcp", "smoltcp"];
+const NATIVE: &[&str] = &["--tcp", "native"];
+/// The same socket as [`MEMIF_SOCKET`].
+const DPDK_MEMIF: &[&str] =
+    eal!("net_memif0,role=server,socket=/run/showdown/e2e-memif.sock,socket-abstract=no");
+
+/// The modes over DPDK: their server is built, and their tests run, where there is libdpdk.
+pub(crate) const DPDK_MODES: [Mode; 5] = [
+    dpdk("dpdk", Link::Memif, SMOLTCP, DPDK_MEMIF),
+    dpdk("dpdk_native", Link::Memif, NATIVE, DPDK_MEMIF),
+    dpdk("dpdk_af_packet", Link::Veth, NATIVE, eal!("net_af_packet0,iface=e2e-srv0")),
+    dpdk("dpdk_af_xdp", Link::Veth, NATIVE, eal!("net_af_xdp0,iface=e2e-srv0")),
+    dpdk("dpdk_tap", Link::Tap, NATIVE, eal!("net_tap0,iface=e2e-tap1")),
+];
+
 impl Mode {
     /// The mode whose tests are in `module`.
     pub(crate) fn of(module: &str) -> Self {
-        *MODES.iter().find(|mode| mode.module == module).expect("a mode of the table")
+        let mut all = MODES.iter().chain(&DPDK_MODES);
+        *all.find(|mode| mode.module == module).expect("a mode of a table")
+    }
+
+    /// Those whose server is built.
+    pub(crate) fn built() -> Vec<Self> {
+        let dpdk = if has_binary("server-dpdk") { &DPDK_MODES[..] } else { &[] };
+        MODES.iter().chain(dpdk).copied().collect()
     }
 
     /// The server's binary.
@@ -97,7 +146,7 @@ impl Mode {
     pub(crate) fn stuck_counter(self) -> &'static str {
         match self.link {
             Link::Veth => "tx_no_frame_polls",
-            Link::Memif => "tx_ring_full_polls",
+            Link::Memif | Link::Tap => "tx_ring_full_polls",
         }
     }
 
@@ -106,6 +155,7 @@ impl Mode {
         match self.link {
             Link::Veth => format!("{PREFIX}-cli0"),
             Link::Memif => crate::tap::interface(),
+            Link::Tap => crate::tap::DPDK_INTERFACE.to_owned(),
         }
     }
 }

@@ -32,10 +32,7 @@ impl Tap {
         let output = tap.child.stdout.as_mut().expect("piped");
         BufReader::new(output).read_line(&mut line).expect("it prints");
         assert!(line.starts_with("ready: "), "memif-tap says why, see above: {line}");
-        lab.run(End::Client, "ip", &["link", "set", &interface, "up"]);
-        let to = format!("{address}/32");
-        let from = ["dev", &interface, "src", "198.18.0.10"];
-        lab.run(End::Client, "ip", &[&["route", "add", to.as_str()][..], &from].concat());
+        route(lab, &interface, address);
         tap
     }
 
@@ -43,6 +40,27 @@ impl Tap {
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
+}
+
+/// The name of the interface that DPDK's `net_tap` makes.
+pub(crate) const DPDK_INTERFACE: &str = "e2e-tap1";
+
+/// Moves the interface that a server has made for itself to the client's namespace, and gives the
+/// kernel's end of it a MAC address of its own: the driver shares one between both.
+pub(crate) fn adopt(lab: &Lab, address: IpAddr) {
+    let client = End::Client.namespace();
+    lab.run(End::Server, "ip", &["link", "set", DPDK_INTERFACE, "netns", &client]);
+    let mac = ["link", "set", DPDK_INTERFACE, "address", "02:00:00:00:00:0a"];
+    lab.run(End::Client, "ip", &mac);
+    route(lab, DPDK_INTERFACE, address);
+}
+
+/// Brings an interface of the client's namespace up, with `address` behind it.
+fn route(lab: &Lab, interface: &str, address: IpAddr) {
+    lab.run(End::Client, "ip", &["link", "set", interface, "up"]);
+    let to = format!("{address}/32");
+    let from = ["dev", interface, "src", "198.18.0.10"];
+    lab.run(End::Client, "ip", &[&["route", "add", to.as_str()][..], &from].concat());
 }
 
 impl Drop for Tap {
