@@ -119,6 +119,7 @@ impl Connection {
             watch: SendWatch::new(io.now_ns(), Duration::ZERO),
             wake_at_ns: io.after(io.limits.idle_timeout),
         };
+        io.ring.introduce(id, connection.socket.as_fd());
         connection.settle(io);
         connection
     }
@@ -140,6 +141,7 @@ impl Connection {
         counters.connections_closed.add(1);
         io.pool.put(self.held);
         io.pool.put(self.next);
+        io.ring.forget(self.id);
         io.ring.close(self.socket);
     }
 

@@ -29,7 +29,7 @@ mod table;
 mod timers;
 mod worker;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use ring::{Asked, MinWait, Receive, Taskrun};
 use server_common::{
     Admission, Details, Flags, Service, Signals, SteerFlags, Wait, WaitFlags, Workers, endpoints,
@@ -72,9 +72,21 @@ struct Arguments {
     /// after it began to wait, if there is one
     #[arg(long, value_name = "COMPLETIONS:USEC")]
     min_wait: Option<MinWait>,
+    /// How operations name their socket; registered saves the kernel looking it up
+    #[arg(long, value_enum, default_value_t = Files::Plain)]
+    files: Files,
     /// Send so many bytes or more without copying them (IORING_OP_SEND_ZC)
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..))]
     send_zc: Option<u32>,
+}
+
+/// How operations name their socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Files {
+    /// By its descriptor
+    Plain,
+    /// By its place in a table of the ring's
+    Registered,
 }
 
 fn main() -> ExitCode {
@@ -103,6 +115,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
             napi,
             sqpoll: arguments.sqpoll.map(Duration::from_millis),
             min_wait: arguments.min_wait,
+            registered_files: (arguments.files == Files::Registered).then(|| admission.most()),
             send_zc_bytes: arguments.send_zc.map(|bytes| bytes as usize),
         },
         wait,

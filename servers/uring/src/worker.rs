@@ -398,6 +398,7 @@ mod tests {
                 sqpoll: None,
                 min_wait: None,
                 send_zc_bytes: None,
+                registered_files: None,
             },
             wait: Wait::Block,
             service: Service::Http,

@@ -52,6 +52,7 @@ fn a_thread_of_the_kernel_and_waits_for_several_serve() {
     let defaults = ["--taskrun", "defer", "--receive", "multishot", "--wait", "block"];
     let (sqpoll, min_wait) = (["--sqpoll", "1"], ["--min-wait", "8:500"]);
     serve(&[&defaults[..], &sqpoll[..]].concat());
+    serve(&[&defaults[..], &["--files", "registered"]].concat());
     let server = Server::start(BINARY, &sqpoll);
     assert_eq!(server.ready["uring_asked"]["sqpoll_idle_ms"], 1);
     let flags = &server.ready["uring_obtained"]["setup_flags"];

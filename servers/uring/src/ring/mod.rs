@@ -12,6 +12,7 @@
 
 mod buffers;
 mod datagrams;
+mod files;
 mod setup;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ pub(crate) use token::ConnId;
 use crate::counters::RingCounters;
 use buffers::{Buffers, GROUP};
 use datagrams::Datagrams;
+use files::Files;
 use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{CompletionQueue, Parameters, SubmissionQueue, Submitter, cqueue, opcode, squeue};
 use std::collections::VecDeque;
@@ -59,6 +61,8 @@ pub(crate) struct Ring {
     /// What the kernel may write or read of datagrams. Never dropped, for the same reason.
     datagrams: ManuallyDrop<Datagrams>,
     buffers: Buffers,
+    /// There with `--files registered`.
+    files: Option<Files>,
     counters: Arc<RingCounters>,
     reaped: VecDeque<Completion>,
 }
@@ -120,7 +124,7 @@ impl Ring {
     /// # Errors
     /// A sentence that names the likely cause and the cure.
     pub(crate) fn open(asked: Asked, counters: Arc<RingCounters>) -> io::Result<Self> {
-        let (ring, buffers, mut obtained) = setup::open(asked)?;
+        let (ring, buffers, files, mut obtained) = setup::open(asked)?;
         let parameters = ring.params().clone();
         let (mut submitter, submission, completion) = ring.split();
         // Since 5.18, saves looking the descriptor up at each call; going without is no loss of
@@ -138,6 +142,7 @@ impl Ring {
             sends: ManuallyDrop::new(Vec::new()),
             datagrams: ManuallyDrop::new(Datagrams::default()),
             buffers,
+            files,
             counters,
             reaped: VecDeque::new(),
         })
@@ -170,9 +175,34 @@ impl Ring {
         self.push(entry.build(), Token::without_connection(Op::Shutdown));
     }
 
+    /// Makes a connection's socket known to the ring: before any other operation on it.
+    pub(crate) fn introduce(&mut self, id: ConnId, socket: BorrowedFd<'_>) {
+        if let Some(files) = &mut self.files {
+            let entry = files.put(id.number(), socket);
+            self.push_quiet(entry);
+        }
+    }
+
+    /// Forgets the socket of a connection that has no operation under way: before its close.
+    pub(crate) fn forget(&mut self, id: ConnId) {
+        if self.files.is_some() {
+            self.push_quiet(files::clear(id.number()));
+        }
+    }
+
+    /// How an entry names a connection's socket.
+    fn name(&self, id: ConnId, socket: BorrowedFd<'_>) -> (Fd, squeue::Flags) {
+        if self.files.is_some() {
+            let place = i32::try_from(id.number()).expect("--max-connections is lower");
+            (Fd(place), squeue::Flags::FIXED_FILE)
+        } else {
+            (Fd(socket.as_raw_fd()), squeue::Flags::empty())
+        }
+    }
+
     /// Receives from a connection until `Completion::Received` comes without `more`.
     pub(crate) fn receive(&mut self, id: ConnId, socket: BorrowedFd<'_>) {
-        let socket = Fd(socket.as_raw_fd());
+        let (socket, flags) = self.name(id, socket);
         let entry = match self.obtained.receive {
             Receive::Incremental | Receive::Multishot => {
                 opcode::RecvMulti::new(socket, GROUP).build()
@@ -183,7 +213,7 @@ impl Ring {
                 .build()
                 .flags(squeue::Flags::BUFFER_SELECT),
         };
-        self.push(entry, Token { op: Op::Receive, id });
+        self.push(entry.flags(flags), Token { op: Op::Receive, id });
     }
 
     /// Stops receiving; the receive completes without `more`, after what it still has.
@@ -202,7 +232,8 @@ impl Ring {
     pub(crate) fn send(&mut self, id: ConnId, socket: BorrowedFd<'_>, outgoing: Outgoing) {
         let rest = &outgoing.buffer[outgoing.taken..];
         let len = u32::try_from(rest.len()).unwrap_or(u32::MAX);
-        let (fd, bytes) = (Fd(socket.as_raw_fd()), rest.as_ptr());
+        let bytes = rest.as_ptr();
+        let (fd, flags) = self.name(id, socket);
         let is_zero_copy = self.send_zc_bytes.is_some_and(|bytes| rest.len() >= bytes);
         let entry = if is_zero_copy {
             self.counters.sends_zero_copy.add(1);
@@ -218,7 +249,7 @@ impl Ring {
         assert!(place.is_none(), "a connection has one send in flight");
         // Moving the vector leaves its bytes where the entry points to.
         *place = Some(Sending { outgoing, is_zero_copy, result: None });
-        self.push(entry, Token { op: Op::Send, id });
+        self.push(entry.flags(flags), Token { op: Op::Send, id });
     }
 
     /// Whether the send in flight of a connection is without a copy: then its buffer comes back
@@ -271,10 +302,11 @@ impl Ring {
 
     fn push(&mut self, entry: squeue::Entry, token: Token) {
         let entry = entry.user_data(token.user_data());
-        // SAFETY: the only entries with addresses are sends and datagrams. `send` has put the bytes
-        // into `sends`, which is never dropped and gives a buffer up only to the completion of its
-        // send; a datagram's slot is never dropped and lent to one operation at a time. Descriptors
-        // are no matter of memory safety.
+        // SAFETY: the only entries with addresses are updates of files, sends and datagrams. What
+        // files are updated from is never freed, and not written before it was read. `send` has put
+        // its bytes into `sends`, which is never dropped and gives a buffer up only to the
+        // completion of its send; a datagram's slot is never dropped and lent to one operation at a
+        // time. Descriptors are no matter of memory safety.
         let pushed = unsafe { self.submission.push(&entry) };
         pushed.expect("make_room was called, and no more than ROOM operations were started since");
     }

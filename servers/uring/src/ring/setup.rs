@@ -2,6 +2,7 @@
 
 use super::SEND_ZC_REPORT_USAGE;
 use super::buffers::{Buffers, GROUP, Layout};
+use super::files::Files;
 use clap::ValueEnum;
 use io_uring::{Builder, IoUring, cqueue, opcode, squeue, types};
 use server_common::Details;
@@ -53,6 +54,8 @@ pub(crate) struct Asked {
     pub(crate) min_wait: Option<MinWait>,
     /// Sends of so many bytes or more are without a copy.
     pub(crate) send_zc_bytes: Option<usize>,
+    /// For how many connections sockets are registered; `None`: none are.
+    pub(crate) registered_files: Option<u32>,
 }
 
 /// So many completions, but for no longer than that once there is one.
@@ -144,6 +147,9 @@ impl Step {
     }
 }
 
+/// A ring, what belongs to it, and what it is.
+pub(super) type Opened = (&'static mut IoUring, Buffers, Option<Files>, Obtained);
+
 /// Opens a ring for the calling thread, which alone may use it, and its receive buffers.
 ///
 /// The ring lives as long as the process. So does all memory that the kernel may touch through
@@ -151,7 +157,7 @@ impl Step {
 ///
 /// # Errors
 /// A sentence that names the likely cause and the cure.
-pub(super) fn open(asked: Asked) -> io::Result<(&'static mut IoUring, Buffers, Obtained)> {
+pub(super) fn open(asked: Asked) -> io::Result<Opened> {
     let (mut ring, step) = build_best(asked).map_err(explain_setup)?;
     if asked.min_wait.is_some() && !ring.params().is_feature_min_timeout() {
         return Err(io::Error::other(
@@ -173,8 +179,12 @@ pub(super) fn open(asked: Asked) -> io::Result<(&'static mut IoUring, Buffers, O
     if let Some(time) = asked.napi {
         register_napi(&ring, time).map_err(explain_napi)?;
     }
+    let files = asked.registered_files.map(|count| {
+        Files::register(&ring.submitter(), count).map_err(|error| explain_files(count, error))
+    });
+    let files = files.transpose()?;
     let ring = Box::leak(Box::new(ring));
-    Ok((ring, buffers, Obtained { step, receive, registered_ring: false }))
+    Ok((ring, buffers, files, Obtained { step, receive, registered_ring: false }))
 }
 
 /// Buffers to receive into, and whether they are filled bit by bit: if so was asked for and the
@@ -302,6 +312,14 @@ fn register_napi(ring: &IoUring, time: Duration) -> io::Result<()> {
     ring.submitter().register_napi(&mut napi)
 }
 
+fn explain_files(count: u32, error: io::Error) -> io::Error {
+    let sentence = format!(
+        "--files registered cannot be had for {count} connections ({error}): Linux 5.19 is needed \
+         (uname -r shows this one), and a limit on open files as high (ulimit -n)"
+    );
+    io::Error::new(error.kind(), sentence)
+}
+
 fn explain_napi(error: io::Error) -> io::Error {
     let sentence = format!(
         "--wait busy-poll cannot be had ({error}): io_uring polls devices from Linux 6.9 on \
@@ -344,6 +362,8 @@ impl Obtained {
         got.insert("receive".to_owned(), name(self.receive).into());
         got.insert("setup_flags".to_owned(), self.step.flags(asked.sqpoll.is_some()).into());
         got.insert("setup_flags_since_linux".to_owned(), self.step.since.into());
+        let registered = asked.registered_files.is_some();
+        got.insert("registered_files".to_owned(), registered.into());
         got.insert("registered_ring_fd".to_owned(), self.registered_ring.into());
         got.insert("kernel_features".to_owned(), features(ring).into());
         got.insert("sq_entries".to_owned(), ring.sq_entries().into());
@@ -387,6 +407,7 @@ mod tests {
                 sqpoll: None,
                 min_wait: None,
                 send_zc_bytes: None,
+                registered_files: None,
             };
             let (_, step) = build_best(whole).expect("this kernel has io_uring");
             let first = STEPS.iter().position(|step| step.taskrun == asked).expect("has one");

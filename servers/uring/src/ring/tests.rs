@@ -13,7 +13,15 @@ fn ring(taskrun: Taskrun, receive: Receive) -> Ring {
 }
 
 fn asked(taskrun: Taskrun, receive: Receive, send_zc_bytes: Option<usize>) -> Asked {
-    Asked { taskrun, receive, napi: None, sqpoll: None, min_wait: None, send_zc_bytes }
+    Asked {
+        taskrun,
+        receive,
+        napi: None,
+        sqpoll: None,
+        min_wait: None,
+        send_zc_bytes,
+        registered_files: None,
+    }
 }
 
 fn best() -> Ring {
@@ -194,6 +202,37 @@ fn bytes_sent_without_a_copy_come_back_with_the_notification() {
         assert_eq!((result.expect("sent"), &outgoing.buffer[..]), (bytes.len(), bytes));
         assert!(!ring.sends_without_copy(id));
         assert_eq!(ring.counters.sends_zero_copy.value(), round as u64);
+    }
+}
+
+#[test]
+fn a_registered_socket_is_served_by_its_slot_and_closed_when_it_is_forgotten() {
+    let mut asked = asked(Taskrun::Defer, Receive::Multishot, None);
+    asked.registered_files = Some(8);
+    let mut ring = Ring::open(asked, Arc::default()).expect("5.19, as the buffers need");
+    let mut id = ConnId::first(7);
+    // The slot is used again and again, for other sockets.
+    for message in ["one", "two", "three"] {
+        let (mut near, far) = pair();
+        ring.introduce(id, far.as_fd());
+        ring.receive(id, far.as_fd());
+        near.write_all(message.as_bytes()).expect("the pair is open");
+        let (from, result, _) = next_received(&mut ring);
+        let buffer = data(result);
+        assert_eq!((from, &*buffer), (id, message.as_bytes()));
+        ring.send(id, far.as_fd(), Outgoing::new(buffer.to_vec()));
+        ring.give_back(buffer);
+        assert!(matches!(next(&mut ring), Completion::Sent { result: Ok(3..), .. }));
+        ring.cancel_all(far.as_fd());
+        let (_, result, more) = next_received(&mut ring);
+        assert_eq!((errno(&result), more), (Some(libc::ECANCELED), false));
+        ring.forget(id);
+        ring.close(far.into());
+        ring.submit().expect("the ring works");
+        let mut text = String::new();
+        near.read_to_string(&mut text).expect("a clean end: nothing holds the socket open");
+        assert_eq!(text, message);
+        id = id.next();
     }
 }
 
