@@ -18,10 +18,10 @@ const REPLACED: [(&str, &str); 10] = [
     (" -d 1m", " -d 20ms"),
     (" -l 10 ", " -l -20 "),
     (" -t HTTP_CRR ", " -t HTTP_CRR -l -20 "),
-    (" -R20k ", " -R100 "),
+    (" -R20k ", " -R100 -T1h "),
     ("--rates 10k,20k-100k+10k ", "--rates 50,100 -d1 "),
     // A machine that stops now and then still holds this.
-    ("'p99<=200us' ", "'errors==0' --min 20 --max 40 -d1 "),
+    ("'p99<=200us' ", "'errors==0' --min 10 --max 20 -d1 -T1h "),
     ("pingpong ", "pingpong --warmupms 0 --warmupiter 1 --minms 0 --maxms 0 --miniter 5 "),
     // A machine may have one CPU.
     ("--affinity 1 ", "--affinity 0 "),
