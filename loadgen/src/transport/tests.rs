@@ -72,6 +72,8 @@ struct Recorder {
     errno: i32,
     /// Bytes after which the next request is sent, if the connection can be used.
     response_bytes: usize,
+    /// Of each turn in which the transport did nothing but look first, whether it found something.
+    looks: Vec<bool>,
 }
 
 impl Recorder {
@@ -83,11 +85,17 @@ impl Recorder {
             reusable: false,
             errno: 0,
             response_bytes,
+            looks: Vec::new(),
         }
     }
 }
 
 impl Handler for Recorder {
+    fn looked(&mut self, clock: &dyn Fn() -> u64, found: bool) {
+        assert!(clock() > 0, "the clock runs since the machine does");
+        self.looks.push(found);
+    }
+
     fn opened(&mut self, _now_ns: u64, _slot: usize) -> Next {
         self.heard.push("opened");
         Next::Send
@@ -242,7 +250,45 @@ fn connections_are_spread_over_the_endpoints_in_turn<T: Tested>() {
     read(Box::new(unix.accept().unwrap().0));
 }
 
+fn a_turn_without_work_is_told<T: Tested>() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut recorder = Recorder::new(4, 2);
+    let endpoint = Endpoint::Tcp(listener.local_addr().unwrap());
+    let mut transport = T::over(&[endpoint], 1).unwrap();
+    transport.poll(0, &mut recorder).unwrap();
+    assert_eq!(recorder.looks, [false]);
+}
+
+#[test]
+fn epoll_tells_of_what_it_found_before_it_works() {
+    let recorder = hear::<EpollTransport>(Recorder::new(4, 2), 2, |mut stream, ended| {
+        read_whole(&mut stream, 4);
+        stream.write_all(b"ok").unwrap();
+        hold(&ended);
+    });
+    assert_eq!(recorder.heard, ["opened", "answered"]);
+    assert!(recorder.looks.iter().filter(|found| **found).count() >= 2, "{:?}", recorder.looks);
+}
+
+#[test]
+fn a_turn_of_the_ring_that_sends_is_work() {
+    test_over::<UringTransport>(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = Endpoint::Tcp(listener.local_addr().unwrap());
+        let mut transport = UringTransport::over(&[endpoint], 1).unwrap();
+        let mut recorder = Recorder::new(4, 2);
+        transport.open(0, &mut recorder);
+        while recorder.heard.is_empty() {
+            transport.poll(60_000_000_000, &mut recorder).unwrap();
+        }
+        recorder.looks.clear();
+        transport.poll(0, &mut recorder).unwrap();
+        assert_eq!(recorder.looks, [false; 0], "the request went in this turn");
+    });
+}
+
 test_each_transport! {
+    a_turn_without_work_is_told
     a_request_that_does_not_fit_at_once_is_sent_in_parts
     a_response_that_overtakes_its_request_ends_the_connection
     a_long_response_is_read_to_its_end_over_several_turns
