@@ -383,7 +383,6 @@ fn both_ways_lead_to_the_same_frames_and_the_same_states() {
         short_out += short.short_out;
         told += short.states.len();
     }
-    eprintln!("{short_in} in, {short_out} out of {told}");
     // Often enough to say something.
     assert!(short_in > 5000 && short_out > 5000, "{short_in} in, {short_out} out of {told}");
 }

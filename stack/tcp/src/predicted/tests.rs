@@ -1,7 +1,7 @@
 //! The short way and the long way, side by side: the same state, the same segments.
 
 use super::PlainOut;
-use crate::config::Config;
+use crate::config::{Config, KeepAlive};
 use crate::congestion::Algorithm;
 use crate::options::{Options, OptionsOut, Timestamps};
 use crate::segment::{Flags, Segment, SegmentOut};
@@ -13,6 +13,12 @@ use core::time::Duration;
 
 const SEEDS: u64 = 4000;
 const STEPS: usize = 60;
+/// Impatient, so that probes fall into the time of a test.
+const KEEP_ALIVE: KeepAlive = KeepAlive {
+    idle: Duration::from_millis(100),
+    interval: Duration::from_millis(100),
+    probes: 200,
+};
 const ISS: Seq = Seq(u32::MAX - 3000);
 const IRS: Seq = Seq(u32::MAX - 9000);
 
@@ -75,6 +81,7 @@ impl Pair {
             sack: !random.once_in(3),
             nagle: random.once_in(4),
             ack_every_second: random.once_in(4),
+            keep_alive: random.once_in(4).then_some(KEEP_ALIVE),
             window_scaling: !random.once_in(4),
             congestion: [Algorithm::Cubic, Algorithm::NewReno][random.below(2) as usize],
             ..Config::new(capacity, [576, 1500][random.below(2) as usize])
@@ -197,8 +204,15 @@ impl Pair {
             0..6 => self.hears(),
             6..10 => {
                 let most = [133, 133, 3000, 20_000][self.random.below(4) as usize];
+                let mut count = 1 + self.random.below(most);
+                if self.random.once_in(4) {
+                    // About as much as leaves one segment's room in the congestion window.
+                    let outstanding = self.put.max(self.tcb.snd.flight());
+                    let window = self.tcb.congestion.cwnd.saturating_sub(outstanding);
+                    count = (window + self.random.below(3)).saturating_sub(self.tcb.smss() + 1);
+                }
                 if self.tcb.state() == State::Established {
-                    self.put += 1 + self.random.below(most);
+                    self.put += count;
                 }
                 self.says();
             }
