@@ -18,6 +18,7 @@ pub const MTU: u16 = 1500;
 /// Bounds that attacks run against.
 pub const CONNECTIONS: u32 = 64;
 pub const HALF_OPEN: u32 = 16;
+const POOL_BYTES: usize = 8 * 1024 * 1024;
 
 pub const FIN: u8 = 0x01;
 pub const SYN: u8 = 0x02;
@@ -134,6 +135,9 @@ fn config() -> Config {
         control_replies_per_second: 100,
         resets_per_second: 100,
         tx_buffer_bytes: 64 * 1024,
+        // Enough for all connections at a time; a campaign makes a victim for each input.
+        tx_pool_bytes: POOL_BYTES,
+        rx_pool_bytes: POOL_BYTES,
         ..Config::new(VICTIM, *b"attack the stack")
     }
 }
