@@ -1,5 +1,5 @@
-//! What no virtual device does by itself: a port that says of some packets only that their checksums
-//! are right.
+//! What no virtual device does by itself: a port that is said to check checksums, and says nothing
+//! of those of a packet.
 
 use super::{Device, Offloads, QueuePair, Runtime};
 use queue::{Burst, Frame, Meta};
