@@ -76,6 +76,8 @@ fn a_run_leaves_a_complete_folder() {
         let rows = table.lines().filter(|line| line.starts_with(&format!("{mode} "))).count();
         assert_eq!(rows, 1, "one row for {mode}:\n{table}");
     }
+    let floors = table.lines().filter(|line| line.starts_with("floor veth, 8 in flight "));
+    assert_eq!(floors.count(), 1, "one row for the link's floor:\n{table}");
     check_summary(&fs::read_to_string(folder.join("summary.json")).expect("it is there"));
 
     let mut check = Command::new("sha256sum");
@@ -109,6 +111,7 @@ fn check_summary(text: &str) {
         for who in ["server", "client", "rest"] {
             assert!(number(&format!("/cpu_s_per_million/{who}")) >= 0.0, "{mode}: {figures}");
         }
+        assert!(number("/share_of_floor/median") > 0.0, "{mode}: {figures}");
         assert_eq!(number("/errors"), 0.0, "{mode}: {figures}");
     }
     assert_eq!(summary["modes"]["epoll"]["ratio_to_baseline"]["median"], 1.0);
