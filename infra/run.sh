@@ -7,7 +7,7 @@
 #
 # As root, missing Debian packages are installed, and nothing else of the machine is changed: the
 # experiment builds its own network namespaces and removes them. Without root nothing is installed,
-# and what runs is the comparison that needs no root: the kernel servers over loopback.
+# and what runs is the comparison that needs no root: the kernel servers over loopback, and memif.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -30,9 +30,10 @@ missing_packages() {
   # The header stands for the C library's development files, which gcc does not bring along.
   [ -e /usr/include/stdio.h ] || echo libc6-dev
   command -v setpriv >/dev/null || echo util-linux
-  # Namespaces can be made by root only, so that nobody else needs their tools.
+  # Everybody brings the conformance suite to memif by a TAP interface in a namespace of his own.
+  command -v ip >/dev/null || echo iproute2
+  # The topology is for root only, so that nobody else needs its tools.
   if is_root; then
-    command -v ip >/dev/null || echo iproute2
     command -v ethtool >/dev/null || echo ethtool
     command -v pkg-config >/dev/null || echo pkg-config
     # Everybody else can do without server-dpdk: see build.
@@ -73,7 +74,7 @@ build() {
   say "building; the first time takes some minutes"
   cargo build --release --locked --package showdown --package loadgen --package conformance \
     --package server-epoll --package server-hyper --package server-uring --package server-xdp \
-    --package server-memif --package queue-memif "${dpdk[@]}"
+    --package server-memif --package queue-memif --package floor "${dpdk[@]}"
 }
 
 install_packages
@@ -86,8 +87,8 @@ if [ $# -eq 0 ] || [[ $1 == -* ]]; then
   if is_root; then
     experiment=(quick)
   else
-    experiment=(loopback)
-    say "not root: running the kernel servers over loopback, which needs none;" \
+    experiment=(unprivileged)
+    say "not root: running the kernel servers over loopback and memif, which need none;" \
       "for AF_XDP and a real link: sudo ./infra/run.sh"
   fi
 fi

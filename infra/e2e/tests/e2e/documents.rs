@@ -66,9 +66,10 @@ fn by_hand_set_up_and_tear_down_are_what_the_script_offers() {
 #[test]
 fn run_sh_builds_all_that_an_experiment_starts() {
     let script = std::fs::read_to_string(root().join("infra/run.sh")).expect("it is there");
+    // memif-tap is one of the programs of queue-memif.
+    let others = ["showdown", "loadgen", "conformance", "floor", "queue-memif"];
     let servers = MODES.map(|mode| format!("server-{}", mode.name));
-    for package in servers.iter().map(String::as_str).chain(["showdown", "loadgen", "conformance"])
-    {
+    for package in servers.iter().map(String::as_str).chain(others) {
         let built = script
             .split("--package ")
             .skip(1)
