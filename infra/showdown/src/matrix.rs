@@ -277,7 +277,7 @@ pub(crate) fn label(cell: &Cell, experiment: &Experiment) -> String {
     let mode = axes.mode.iter().find(|mode| mode.name() == cell.mode);
     let links: BTreeSet<Link> =
         mode.map_or_else(BTreeSet::new, |mode| links_of(*mode, experiment).collect());
-    let transports = mode.map_or(0, |mode| transports_of(*mode, experiment).count());
+    let transports = mode.map_or(0, |mode| transports_on(link, *mode, experiment).count());
     let parts = [
         (Some(cell.mode.clone()), true),
         (cell.link.clone(), links.len() > 1),
@@ -297,9 +297,14 @@ fn links_of(mode: Mode, experiment: &Experiment) -> impl Iterator<Item = Link> {
     transports.flat_map(move |transport| reach::links(mode, *transport, experiment.topology))
 }
 
-fn transports_of(mode: Mode, experiment: &Experiment) -> impl Iterator<Item = &Transport> {
+/// The transports that reach a mode over a link of this name.
+fn transports_on<'a>(
+    link: &'a str,
+    mode: Mode,
+    experiment: &'a Experiment,
+) -> impl Iterator<Item = &'a Transport> {
     let reaches = move |transport: &&Transport| {
-        reach::links(mode, **transport, experiment.topology).next().is_some()
+        reach::links(mode, **transport, experiment.topology).any(|other| other.name() == link)
     };
     experiment.axes.transport.iter().filter(reaches)
 }
