@@ -135,7 +135,8 @@ load() { # SECONDS
     $1 == "50%" || $1 == "50.000%" { p50 = us($2) }
     $1 == "99%" || $1 == "99.000%" { p99 = us($2) }
     $1 == "Requests/sec:" { rate = $2 }
-    END { print rate, p50, p99 }' "$work/load"
+    END { if (!(rate > 0 && p50 > 0)) exit 1; print rate, p50, p99 }' "$work/load" ||
+    fail "no request was answered in $1 s: raise --seconds"
 }
 
 for ((round = 1; round <= rounds; round++)); do

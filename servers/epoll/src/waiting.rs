@@ -73,7 +73,7 @@ pub(crate) fn set_busy_poll(epoll: &Epoll, wait: Wait) -> io::Result<()> {
 /// takes CAP_NET_ADMIN, and waiting polls without it.
 pub(crate) fn set_socket_busy_poll(listener: BorrowedFd<'_>, wait: Wait) -> io::Result<Details> {
     let mut details = Details::new();
-    if let Some(time) = poll_time(wait) {
+    if let Some(time) = poll_time(wait).filter(|time| !time.is_zero()) {
         let set = match sys::set_socket_busy_poll(listener, time) {
             Ok(()) => true,
             Err(error) if error.raw_os_error() == Some(libc::EPERM) => false,
