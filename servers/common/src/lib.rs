@@ -41,7 +41,7 @@ pub use endpoints::{DATAGRAM_BYTES, Endpoint, endpoints};
 pub use events::{Details, exit_line, ready_line, report_line};
 pub use flags::{Flags, LimitFlags, Service};
 pub use listeners::listeners;
-pub use napi::{Interface, Napi, Suspension, gathers, pollable, polled_details};
+pub use napi::{Interface, Napi, Suspension, computes_checksums, pollable, polled_details};
 pub use protocol::{Echo, Protocol};
 pub use send_watch::SendWatch;
 pub use shutdown::{Shutdown, Signal, Signals};

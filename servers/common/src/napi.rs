@@ -96,12 +96,12 @@ pub fn polled_details(interfaces: &[Interface]) -> Details {
     details
 }
 
-/// Whether every interface by which `listen` is reached sends packets whose bytes lie in several
-/// places, so that a body can stay where it is. One that does not say, does not.
+/// Whether every interface by which `listen` is reached computes the checksums of what it sends, so
+/// that nobody needs to read a body on its way. One that does not say, does not.
 #[must_use]
-pub fn gathers(listen: SocketAddr) -> bool {
+pub fn computes_checksums(listen: SocketAddr) -> bool {
     let names = interfaces_behind(listen).unwrap_or_default();
-    !names.is_empty() && names.iter().all(|name| sys::has_scatter_gather(name).unwrap_or(false))
+    !names.is_empty() && names.iter().all(|name| sys::has_tx_checksum(name).unwrap_or(false))
 }
 
 fn interfaces_behind(listen: SocketAddr) -> Result<Vec<String>, String> {
@@ -411,9 +411,9 @@ mod tests {
     }
 
     #[test]
-    fn the_loopback_gathers_and_an_unknown_address_does_not() {
-        assert!(gathers(([127, 0, 0, 1], 80).into()));
-        assert!(!gathers(([192, 0, 2, 1], 80).into()), "no interface has it (RFC 5737)");
+    fn the_loopback_computes_checksums_and_an_unknown_address_does_not() {
+        assert!(computes_checksums(([127, 0, 0, 1], 80).into()));
+        assert!(!computes_checksums(([192, 0, 2, 1], 80).into()), "no interface has it (RFC 5737)");
     }
 
     #[test]

@@ -380,16 +380,16 @@ struct EthtoolValue {
     cmd: u32,
     data: u32,
 }
-/// `ETHTOOL_GSG`.
-const SCATTER_GATHER: u32 = 0x18;
+/// `ETHTOOL_GTXCSUM`.
+const TX_CHECKSUM: u32 = 0x16;
 
-/// Whether an interface sends packets whose bytes lie in several places. If not, the kernel copies
-/// them into one before.
+/// Whether an interface computes the checksums of what it sends. If not, the kernel reads every
+/// byte of it.
 ///
 /// # Errors
 /// ENODEV where there is no such interface, EOPNOTSUPP where it has no driver to ask.
-pub fn has_scatter_gather(interface: &str) -> io::Result<bool> {
-    let mut value = EthtoolValue { cmd: SCATTER_GATHER, data: 0 };
+pub fn has_tx_checksum(interface: &str) -> io::Result<bool> {
+    let mut value = EthtoolValue { cmd: TX_CHECKSUM, data: 0 };
     ask_ethtool(interface, (&raw mut value).cast())?;
     Ok(value.data != 0)
 }
