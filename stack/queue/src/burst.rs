@@ -66,6 +66,11 @@ impl Burst {
     pub fn frames(&self) -> &[Frame] {
         &self.frames
     }
+
+    /// The same, for a queue around another that rewrites packets on their way.
+    pub fn frames_mut(&mut self) -> &mut [Frame] {
+        &mut self.frames
+    }
 }
 
 impl Default for Burst {
@@ -94,6 +99,8 @@ mod tests {
         let first: Vec<u64> = burst.drain(2).map(|frame| frame.addr()).collect();
         assert_eq!(first, [0, 1]);
         assert_eq!(burst.frames()[0].addr(), 2);
+        burst.frames_mut()[0].resize(42);
+        assert_eq!(burst.frames()[0].len(), 42);
         assert_eq!(burst.drain(BURST_MAX - 2).count(), BURST_MAX - 2);
         assert!(burst.is_empty());
     }
