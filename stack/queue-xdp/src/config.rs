@@ -21,6 +21,35 @@ impl TcpPorts {
     pub const LIST_MAX: usize = 64;
 }
 
+/// Consecutive IPv4 addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// The first one.
+    pub first: Ipv4Addr,
+    /// How many follow it.
+    pub more: u8,
+}
+
+impl Addresses {
+    /// Whether `address` is one of them.
+    #[must_use]
+    pub fn contains(self, address: Ipv4Addr) -> bool {
+        address.to_bits().wrapping_sub(self.first.to_bits()) <= u32::from(self.more)
+    }
+
+    /// The last one.
+    #[must_use]
+    pub fn last(self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(self.first.to_bits().saturating_add(u32::from(self.more)))
+    }
+}
+
+impl From<Ipv4Addr> for Addresses {
+    fn from(first: Ipv4Addr) -> Self {
+        Self { first, more: 0 }
+    }
+}
+
 macro_rules! wish {
     (
         $(#[doc = $doc:literal])+
@@ -95,10 +124,10 @@ wish! {
 pub struct Config {
     /// Name of the interface in the network namespace of the caller.
     pub interface: String,
-    /// The address that the queues own: one that the kernel does *not* have, because ARP and ICMP
-    /// for it no longer reach the kernel.
-    pub ip: Ipv4Addr,
-    /// Which TCP segments to [`ip`](Self::ip) the queues get.
+    /// The addresses that the queues own: those that the kernel does *not* have, because ARP and
+    /// ICMP for them no longer reach the kernel.
+    pub ips: Addresses,
+    /// Which TCP segments to [`ips`](Self::ips) the queues get.
     pub ports: TcpPorts,
     /// Where the program shall run.
     pub attach: AttachWish,
@@ -130,10 +159,10 @@ impl Config {
 
     /// A configuration with every wish at `auto` and the default sizes.
     #[must_use]
-    pub fn new(interface: impl Into<String>, ip: Ipv4Addr, ports: TcpPorts) -> Self {
+    pub fn new(interface: impl Into<String>, ips: impl Into<Addresses>, ports: TcpPorts) -> Self {
         Self {
             interface: interface.into(),
-            ip,
+            ips: ips.into(),
             ports,
             attach: AttachWish::Auto,
             copy: CopyWish::Auto,
@@ -180,11 +209,12 @@ impl Config {
 
     /// Checks what the program is to let through.
     fn check_filter(&self) -> Result<(), Error> {
-        if self.ip.is_unspecified() || self.ip.is_broadcast() || self.ip.is_multicast() {
-            return Err(Error::Config(format!(
-                "the address {}: the queues need one unicast address of their own",
-                self.ip
-            )));
+        for ip in [self.ips.first, self.ips.last()] {
+            if ip.is_unspecified() || ip.is_broadcast() || ip.is_multicast() {
+                return Err(Error::Config(format!(
+                    "the address {ip}: the queues need unicast addresses of their own"
+                )));
+            }
         }
         match &self.ports {
             TcpPorts::Any => Ok(()),
@@ -227,7 +257,10 @@ mod tests {
         check(|config| config.frame_count = (1 << 20) + 1, "1048577 frames");
         check(|config| config.rx_ring_frames = 96, "a rx ring of 96 frames");
         check(|config| config.tx_ring_frames = 32, "power of two from 64 to 32768");
-        check(|config| config.ip = Ipv4Addr::UNSPECIFIED, "one unicast address");
+        check(|config| config.ips = Ipv4Addr::UNSPECIFIED.into(), "need unicast addresses");
+        check(|config| config.ips.first = Ipv4Addr::BROADCAST, "255.255.255.255");
+        let up_to_multicast = Addresses { first: Ipv4Addr::new(223, 255, 255, 250), more: 9 };
+        check(|config| config.ips = up_to_multicast, "224.0.0.3");
         check(|config| config.ports = TcpPorts::Any, "fine");
         check(|config| config.ports = TcpPorts::List(vec![]), "a list of 0 TCP ports");
         check(|config| config.ports = TcpPorts::List(vec![1; 65]), "choose 1 to 64");

@@ -39,7 +39,7 @@ mod sys;
 mod umem;
 mod xsk;
 
-pub use config::{AttachWish, BusyPollWish, Config, CopyWish, TcpPorts};
+pub use config::{Addresses, AttachWish, BusyPollWish, Config, CopyWish, TcpPorts};
 pub use error::Error;
 pub use port::Port;
 pub use umem::Pages;

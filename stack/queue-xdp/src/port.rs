@@ -61,12 +61,12 @@ impl Port {
     pub fn open(config: &Config) -> Result<Self, Error> {
         config.check()?;
         let facts = Facts::ask(&config.interface)?;
-        if facts.addresses_of_kernel.contains(&config.ip) {
-            return Err(Error::KernelOwnsAddress { ip: config.ip });
+        if let Some(ip) = facts.addresses_of_kernel.iter().find(|ip| config.ips.contains(**ip)) {
+            return Err(Error::KernelOwnsAddress { ip: *ip });
         }
         let map = map_create(MapKind::Xskmap, QUEUE_COUNT_MAX)
             .map_err(|error| Error::system("make a BPF map", "CAP_BPF or CAP_NET_ADMIN", error))?;
-        let program = load(&program::assemble(config.ip, &config.ports, map.as_raw_fd()))?;
+        let program = load(&program::assemble(config.ips, &config.ports, map.as_raw_fd()))?;
         let (link, attach, native_refusal) = attach(config, &program, facts.ifindex)?;
         let attachment = Arc::new(Attachment { map, _program: program, _link: link });
         Ok(Self { config: config.clone(), facts, attach, native_refusal, attachment })

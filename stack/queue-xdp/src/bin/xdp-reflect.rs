@@ -8,6 +8,7 @@ use queue::{Burst, Queue};
 use queue_xdp::{Config, Port, TcpPorts};
 use std::error::Error;
 use std::io::{Write, stdout};
+use std::net::Ipv4Addr;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
@@ -29,7 +30,9 @@ fn main() -> ExitCode {
 
 fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), Box<dyn Error>> {
     let (interface, ip, port) = match (arguments.next(), arguments.next(), arguments.next()) {
-        (Some(interface), Some(ip), Some(port)) => (interface, ip.parse()?, port.parse()?),
+        (Some(interface), Some(ip), Some(port)) => {
+            (interface, ip.parse::<Ipv4Addr>()?, port.parse()?)
+        }
         _ => return Err(USAGE.into()),
     };
     let mut config = Config::new(interface, ip, TcpPorts::List(vec![port]));

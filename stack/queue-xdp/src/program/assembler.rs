@@ -58,8 +58,12 @@ const MEM: u8 = 0x60;
 const DOUBLE_WORD: u8 = 0x18;
 // Arithmetic (§4.1).
 const ADD: u8 = 0x00;
+const SUB: u8 = 0x10;
 const AND: u8 = 0x50;
 const MOV: u8 = 0xb0;
+/// Byte order (§4.2): between the machine's and the network's.
+const END: u8 = 0xd0;
+const TO_BE: u8 = 0x08;
 // Jumps (§4.3).
 const JA: u8 = 0x00;
 const JEQ: u8 = 0x10;
@@ -105,6 +109,16 @@ impl Assembler {
         self.emit(ALU64 | ADD, target, R0, 0, value);
     }
 
+    /// `target -= source`, 32 bits, the upper 32 bits zero.
+    pub(crate) fn subtract_32(&mut self, target: Register, source: Register) {
+        self.emit(ALU | SUB | X, target, source, 0, 0);
+    }
+
+    /// `target` = the number whose bytes a load of four took from the network.
+    pub(crate) fn number_from_network(&mut self, target: Register) {
+        self.emit(ALU | END | TO_BE, target, R0, 0, 32);
+    }
+
     /// `target &= value`, 64 bits, `value` sign-extended.
     pub(crate) fn and(&mut self, target: Register, value: i32) {
         self.emit(ALU64 | AND, target, R0, 0, value);
@@ -134,11 +148,6 @@ impl Assembler {
     /// Jumps unless the lower 32 bits of `register` equal `value`.
     pub(crate) fn jump_unless_equal(&mut self, register: Register, value: i32, label: Label) {
         self.jump_to(JMP32 | JNE, register, R0, value, label);
-    }
-
-    /// Jumps unless the lower 32 bits of both registers are the same.
-    pub(crate) fn jump_unless_same(&mut self, left: Register, right: Register, label: Label) {
-        self.jump_to(JMP32 | JNE | X, left, right, 0, label);
     }
 
     /// Jumps if the lower 32 bits of `register`, unsigned, are below `value`.

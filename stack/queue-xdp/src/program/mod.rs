@@ -18,10 +18,9 @@ mod assembler;
 #[cfg(test)]
 mod tests;
 
-use crate::TcpPorts;
 use crate::sys::Instruction;
+use crate::{Addresses, TcpPorts};
 use assembler::{Assembler, Label, R0, R1, R2, R3, R4, R5, R6, Register, Size};
-use std::net::Ipv4Addr;
 use std::os::fd::RawFd;
 
 /// What the program returns for a packet that the kernel shall have (`enum xdp_action`).
@@ -65,28 +64,27 @@ const DATA: Register = R1;
 const DATA_END: Register = R2;
 const SCRATCH: Register = R3;
 const FIELD: Register = R4;
-const OUR_IP: Register = R5;
-/// In the place of our address, once that has been compared.
+const FIRST_IP: Register = R5;
+/// In the place of our first address, once that has been compared.
 const VERSION_IHL: Register = R5;
 
-/// Assembles the program for an address and its ports, redirecting through `map`.
-pub(crate) fn assemble(ip: Ipv4Addr, ports: &TcpPorts, map: RawFd) -> Vec<Instruction> {
+/// Assembles the program for our addresses and their ports, redirecting through `map`.
+pub(crate) fn assemble(ips: Addresses, ports: &TcpPorts, map: RawFd) -> Vec<Instruction> {
     let mut asm = Assembler::new();
     // Helpers and loads through the context need it in a register that calls keep.
     asm.copy(CONTEXT, R1);
     asm.load(Size::Word, DATA_END, CONTEXT, MD_DATA_END);
     asm.load(Size::Word, DATA, CONTEXT, MD_DATA);
     pass_unless_long(&mut asm, ETHER_LEN + IP_LEN_MIN);
-    asm.set_32(OUR_IP, i32::from_ne_bytes(ip.octets()));
+    asm.set_32(FIRST_IP, ips.first.to_bits().cast_signed());
     asm.load(Size::Half, FIELD, DATA, ETHER_TYPE);
     asm.jump_if_equal(FIELD, network_order(ETHER_TYPE_ARP), Label::Arp);
     asm.jump_unless_equal(FIELD, network_order(ETHER_TYPE_IPV4), Label::Pass);
-    ipv4(&mut asm, ports);
+    ipv4(&mut asm, ips, ports);
 
     asm.label(Label::Arp);
     pass_unless_long(&mut asm, ARP_LEN);
-    asm.load(Size::Word, FIELD, DATA, ARP_TARGET_IP);
-    asm.jump_unless_same(FIELD, OUR_IP, Label::Pass);
+    pass_unless_ours(&mut asm, ARP_TARGET_IP, ips);
 
     asm.label(Label::Redirect);
     asm.load_map(R1, map);
@@ -103,9 +101,8 @@ pub(crate) fn assemble(ip: Ipv4Addr, ports: &TcpPorts, map: RawFd) -> Vec<Instru
 }
 
 /// IPv4: jumps to `Redirect` or to `Pass`.
-fn ipv4(asm: &mut Assembler, ports: &TcpPorts) {
-    asm.load(Size::Word, FIELD, DATA, IP_TARGET);
-    asm.jump_unless_same(FIELD, OUR_IP, Label::Pass);
+fn ipv4(asm: &mut Assembler, ips: Addresses, ports: &TcpPorts) {
+    pass_unless_ours(asm, IP_TARGET, ips);
     asm.load(Size::Half, FIELD, DATA, IP_FLAGS_OFFSET);
     asm.and(FIELD, network_order(IP_FRAGMENT));
     asm.jump_unless_equal(FIELD, 0, Label::Pass);
@@ -137,6 +134,15 @@ fn ipv4(asm: &mut Assembler, ports: &TcpPorts) {
             asm.jump(Label::Pass);
         }
     }
+}
+
+/// Jumps to `Pass` unless the address at `offset` is one of ours: as a number it is above the first
+/// by less than there are, and one below the first is far above when the difference wraps.
+fn pass_unless_ours(asm: &mut Assembler, offset: i16, ips: Addresses) {
+    asm.load(Size::Word, FIELD, DATA, offset);
+    asm.number_from_network(FIELD);
+    asm.subtract_32(FIELD, FIRST_IP);
+    asm.jump_if_above(FIELD, i32::from(ips.more), Label::Pass);
 }
 
 /// Length in bytes of an IPv4 header of `words`.

@@ -1,8 +1,8 @@
 //! The program's verdicts, given by the kernel (`BPF_PROG_TEST_RUN`) on packets of our making.
 
 use super::{XDP_PASS, assemble};
-use crate::TcpPorts;
 use crate::sys::{LOG_BYTES, MapKind, map_create, map_update, prog_load, prog_test_run};
+use crate::{Addresses, TcpPorts};
 use std::io::Write;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -22,6 +22,11 @@ const TCP: u8 = 6;
 
 /// Loads the program with a map whose queue 0 is `filled` or not, or says why it cannot.
 fn load(ports: &TcpPorts, filled: bool) -> Option<(OwnedFd, OwnedFd)> {
+    load_for(OURS.into(), ports, filled)
+}
+
+/// The same for several addresses.
+fn load_for(ips: Addresses, ports: &TcpPorts, filled: bool) -> Option<(OwnedFd, OwnedFd)> {
     let map = match map_create(MapKind::Devmap, 1) {
         Ok(map) => map,
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
@@ -36,7 +41,7 @@ fn load(ports: &TcpPorts, filled: bool) -> Option<(OwnedFd, OwnedFd)> {
         const LOOPBACK_IFINDEX: u32 = 1;
         map_update(map.as_fd(), 0, LOOPBACK_IFINDEX).expect("lo in the map");
     }
-    let instructions = assemble(OURS, ports, map.as_raw_fd());
+    let instructions = assemble(ips, ports, map.as_raw_fd());
     let mut log = vec![0; LOG_BYTES as usize];
     let program = prog_load(&instructions, &mut log)
         .unwrap_or_else(|error| panic!("{error}\n{}", String::from_utf8_lossy(&log)));
@@ -168,6 +173,27 @@ fn any_port_is_any_port_of_ours() {
 }
 
 #[test]
+fn consecutive_addresses_are_ours_and_their_neighbours_are_not() {
+    // Across a byte's border, and with bytes above 0x7f, so that a signed or swapped number shows.
+    let ips = Addresses { first: Ipv4Addr::new(198, 18, 0, 254), more: 3 };
+    let Some((program, _map)) = load_for(ips, &TcpPorts::Any, true) else { return };
+    let verdict = |packet: &[u8]| prog_test_run(program.as_fd(), packet).expect("a verdict");
+    let ours = [(0, 254), (0, 255), (1, 0), (1, 1)];
+    let others = [(0, 253), (1, 2), (0, 0), (255, 255)];
+    for (expected, addresses) in [(SOCKET, ours), (KERNEL, others)] {
+        for (c, d) in addresses {
+            let address = Ipv4Addr::new(198, 18, c, d);
+            assert_eq!(ips.contains(address), expected == SOCKET);
+            assert_eq!(verdict(&tcp(address, PORT, &[])), expected, "TCP to {address}");
+            assert_eq!(verdict(&arp(address)), expected, "ARP for {address}");
+        }
+    }
+    for far in [Ipv4Addr::new(70, 18, 1, 0), Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST] {
+        assert_eq!(verdict(&arp(far)), KERNEL, "ARP for {far}");
+    }
+}
+
+#[test]
 fn without_a_socket_everything_goes_to_the_kernel() {
     let Some((program, _map)) = load(&TcpPorts::List(vec![PORT]), false) else { return };
     for (name, packet, _) in cases() {
@@ -188,7 +214,7 @@ fn the_verifier_takes_the_longest_list_of_ports() {
 
 #[test]
 fn the_program_is_short() {
-    let one_port = assemble(OURS, &TcpPorts::List(vec![PORT]), 3);
-    assert_eq!(one_port.len(), 101);
-    assert_eq!(assemble(OURS, &TcpPorts::Any, 3).len(), 100);
+    let one_port = assemble(OURS.into(), &TcpPorts::List(vec![PORT]), 3);
+    assert_eq!(one_port.len(), 105);
+    assert_eq!(assemble(OURS.into(), &TcpPorts::Any, 3).len(), 104);
 }

@@ -127,7 +127,7 @@ fn refusals_of_the_kernel_are_explained() {
         assert!(
             matches!(&error, Error::NoZeroCopy { kernel_driver, .. } if kernel_driver == "veth")
         );
-        let error = refused(|config| config.ip = Ipv4Addr::new(198, 18, 0, 1));
+        let error = refused(|config| config.ips = Ipv4Addr::new(198, 18, 0, 1).into());
         assert!(matches!(error, Error::KernelOwnsAddress { .. }), "{error}");
 
         let port = Port::open(&config()).expect("a port");
@@ -145,7 +145,7 @@ fn refusals_of_the_kernel_are_explained() {
     ip(&format!("-n {} address flush dev {SERVER}", net.server));
     within(&net.server, || {
         let mut config = config();
-        config.ip = Ipv4Addr::new(198, 18, 0, 1);
+        config.ips = Ipv4Addr::new(198, 18, 0, 1).into();
         Port::open(&config).expect("the kernel no longer has it");
     });
     ip(&format!("-n {} link set {SERVER} down", net.server));
