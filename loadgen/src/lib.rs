@@ -10,7 +10,7 @@
 //!                      │   │
 //!         Next: send…  ▼   │ Handler: opened, received, closed, failed
 //!                     transport (epoll or io_uring; TLS between it and the worker for https;
-//!                                userspace TCP over memif)
+//!                                userspace TCP over memif or AF_XDP)
 //! ```
 //!
 //! What it deliberately does not do: share code with the servers, which it is to judge, or with the

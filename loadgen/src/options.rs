@@ -147,7 +147,7 @@ const fn beyond(id: Id, short: Option<char>, long: &'static str, value: bool) ->
 
 /// In wrk's order, which is the order in which ambiguous options are listed; then those of wrk2, of
 /// twrk and our own.
-const SPECS: [Spec<Id>; 34] = [
+const SPECS: [Spec<Id>; 36] = [
     spec(Id::Connections, Some('c'), Some("connections"), true),
     spec(Id::Duration, Some('d'), Some("duration"), true),
     spec(Id::Threads, Some('t'), Some("threads"), true),
@@ -182,6 +182,8 @@ const SPECS: [Spec<Id>; 34] = [
     beyond(Id::Bypass(Flag::ALL[0].0), None, Flag::ALL[0].1, true),
     beyond(Id::Bypass(Flag::ALL[1].0), None, Flag::ALL[1].1, true),
     beyond(Id::Bypass(Flag::ALL[2].0), None, Flag::ALL[2].1, true),
+    beyond(Id::Bypass(Flag::ALL[3].0), None, Flag::ALL[3].1, true),
+    beyond(Id::Bypass(Flag::ALL[4].0), None, Flag::ALL[4].1, true),
 ];
 
 /// wrk's usage, each line padded as wrk pads it.

@@ -72,18 +72,20 @@ pub enum TransportKind {
     Uring,
     /// Userspace TCP over shared memory, one queue of a memif per thread.
     Memif,
+    /// Userspace TCP over AF_XDP, one queue of an interface.
+    Xdp,
 }
 
 impl TransportKind {
     /// All of them, in the order in which they are listed.
-    pub const ALL: [Self; 3] = [Self::Epoll, Self::Uring, Self::Memif];
+    pub const ALL: [Self; 4] = [Self::Epoll, Self::Uring, Self::Xdp, Self::Memif];
 
     /// Whether the kernel's TCP is left out; its threads poll without end.
     #[must_use]
     pub fn is_bypass(self) -> bool {
         match self {
             Self::Epoll | Self::Uring => false,
-            Self::Memif => true,
+            Self::Memif | Self::Xdp => true,
         }
     }
 }
@@ -210,6 +212,7 @@ impl fmt::Display for TransportKind {
             Self::Epoll => "epoll",
             Self::Uring => "uring",
             Self::Memif => "memif",
+            Self::Xdp => "xdp",
         })
     }
 }

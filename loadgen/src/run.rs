@@ -11,7 +11,7 @@ use crate::plan::{CONNECT_TIMEOUT, Plan, Schedule, Share, TransportKind, Window}
 use crate::script::{self, Prepared, Session};
 use crate::source::{Fixed, Source, SourceError};
 use crate::tls::{self, Client};
-use crate::transport::bypass::{self, Bypass, Lane, Network, Settings, stack};
+use crate::transport::bypass::{self, Bypass, Lane, Network, Settings, Stack};
 use crate::transport::epoll::{EVENTS_CLOSED, EVENTS_OPEN, EpollTransport};
 use crate::transport::sys::{self, Interrupt};
 use crate::transport::tls::TlsTransport;
@@ -403,11 +403,10 @@ impl Loading {
         let (settings, connections) = (options.bypass.as_ref(), self.plan.connections);
         let settings = settings.ok_or("a queue without settings")?;
         let peers = bypass::peers(&self.rotate(endpoints))?;
-        let config = stack(settings, self.share, connections)?;
+        let stack = Stack::new(settings, self.share, &peers, connections)?;
         Ok(match lane {
-            Lane::Memif(queue) => {
-                Box::new(move || self.run(Bypass::new(queue, config, peers, connections), worker))
-            }
+            Lane::Memif(queue) => Box::new(move || self.run(Bypass::new(queue, stack), worker)),
+            Lane::Xdp(queue) => Box::new(move || self.run(Bypass::new(queue, stack), worker)),
         })
     }
 }

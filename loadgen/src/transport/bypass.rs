@@ -14,6 +14,7 @@
 //! Handshakes are ramped: at most `CONNECTING_MAX` are under way, and a turn begins at most
 //! `CONNECTS_MAX`, so that responses do not wait while connections open.
 
+mod aliases;
 mod client;
 #[expect(unsafe_code, reason = "a borrow for the time of one poll, through a value that stays")]
 mod loan;
@@ -21,20 +22,21 @@ mod memif;
 mod network;
 mod probe;
 mod source;
+mod xdp;
 
 pub use network::{Driver, Settings};
-pub(crate) use network::{Lane, Network, stack};
+pub(crate) use network::{Lane, Network, Stack};
 pub(crate) use probe::{peers, reach};
 pub use queue_memif::Role;
 pub use source::Sources;
 
 use super::{Handler, Next, Transport, sys};
+use aliases::AliasedQueue;
 use client::{Client, errno, put};
-use engine::{Advance, Close, Config, ConnId, ConnectError, Engine, Native, Tcp};
+use engine::{Advance, Close, ConnId, ConnectError, Engine, Native, Tcp};
 use loan::Loan;
 use queue::Queue;
 use std::io;
-use std::net::SocketAddrV4;
 use std::rc::Rc;
 use tcp::Instant;
 
@@ -71,37 +73,26 @@ pub(crate) struct Bypass<Q, T: Tcp, C = Monotonic> {
     was_up: bool,
 }
 
-impl<Q: Link> Bypass<Q, Native> {
-    /// Makes room for connections, which will be spread over `peers` in turn; none is opened.
-    ///
-    /// # Panics
-    /// Where there is no peer.
-    pub(crate) fn new(
-        queue: Q,
-        config: Config,
-        peers: Vec<SocketAddrV4>,
-        connections: usize,
-    ) -> Self {
-        let tcp = Native::new(&config, queue.caps().mtu);
-        Self::with_tcp(queue, tcp, config, (peers, connections), Monotonic)
+impl<Q: Link> Bypass<AliasedQueue<Q>, Native> {
+    /// Makes room for the connections of a stack on a queue; none is opened.
+    pub(crate) fn new(queue: Q, stack: Stack) -> Self {
+        let tcp = Native::new(&stack.config, queue.caps().mtu);
+        Self::with_tcp(queue, tcp, stack, Monotonic)
+    }
+}
+
+impl<Q: Link, T: Tcp, C: Clock> Bypass<AliasedQueue<Q>, T, C> {
+    /// The same by any TCP and any clock.
+    pub(crate) fn with_tcp(queue: Q, tcp: T, stack: Stack, clock: C) -> Self {
+        let Stack { config, aliases, peers, connections } = stack;
+        let loan = Rc::new(Loan::default());
+        let client = Client::new(Rc::clone(&loan), peers, connections);
+        let queue = AliasedQueue::new(queue, aliases);
+        Self { engine: Engine::new(queue, client, tcp, config), loan, clock, was_up: false }
     }
 }
 
 impl<Q: Link, T: Tcp, C: Clock> Bypass<Q, T, C> {
-    /// The same by any TCP and any clock.
-    pub(crate) fn with_tcp(
-        queue: Q,
-        tcp: T,
-        config: Config,
-        (peers, connections): (Vec<SocketAddrV4>, usize),
-        clock: C,
-    ) -> Self {
-        assert!(!peers.is_empty(), "connections lead somewhere");
-        let loan = Rc::new(Loan::default());
-        let client = Client::new(Rc::clone(&loan), peers, connections);
-        Self { engine: Engine::new(queue, client, tcp, config), loan, clock, was_up: false }
-    }
-
     /// Runs the engine once. True where something happened.
     fn turn(&mut self, now_ns: u64, handler: &mut dyn Handler) -> bool {
         let now = Instant::from_nanos(now_ns);
@@ -206,3 +197,6 @@ impl<Q: Link, T: Tcp, C: Clock> Transport for Bypass<Q, T, C> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

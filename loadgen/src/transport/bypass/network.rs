@@ -1,11 +1,14 @@
 //! What a run over userspace TCP is set up with: a driver, its queues, and a stack for each.
 
+use super::aliases::Aliases;
 use super::client::CONNECTING_MAX;
-use super::memif;
 use super::source::Sources;
+use super::{memif, xdp};
 use crate::plan::{CONNECT_TIMEOUT, Share};
 use engine::Config;
-use queue_memif::{MemifQueue, Port, Role};
+use queue_memif::{MemifQueue, Role};
+use queue_xdp::XdpQueue;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::SocketAddrV4;
@@ -30,6 +33,22 @@ pub enum Driver {
         /// Which end of it we are.
         role: Role,
     },
+    /// AF_XDP.
+    Xdp {
+        /// Name of the interface in this network namespace.
+        interface: String,
+        /// Number of its queue.
+        queue: u32,
+    },
+}
+
+impl fmt::Display for Driver {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memif { socket, .. } => write!(formatter, "the memif {socket}"),
+            Self::Xdp { interface, .. } => write!(formatter, "the link of {interface}"),
+        }
+    }
 }
 
 /// One queue, for one thread.
@@ -37,14 +56,24 @@ pub enum Driver {
 pub(crate) enum Lane {
     /// Of a memif.
     Memif(MemifQueue),
+    /// Of an interface.
+    Xdp(XdpQueue),
 }
 
 /// A driver that is open, with a queue for each thread.
 #[derive(Debug)]
 pub(crate) struct Network {
-    /// Whatever must live as long as the queues.
-    _port: Port,
     lanes: Vec<Lane>,
+    /// Must live as long as the queues.
+    _port: Port,
+}
+
+/// What the queues belong to.
+#[derive(Debug)]
+#[expect(dead_code, reason = "it is there to be dropped last")]
+enum Port {
+    Memif(queue_memif::Port),
+    Xdp(queue_xdp::Port),
 }
 
 impl Network {
@@ -56,7 +85,12 @@ impl Network {
         match &settings.driver {
             Driver::Memif { socket, role } => {
                 let (port, queues) = memif::open(socket, *role, threads)?;
-                Ok(Self { _port: port, lanes: queues.into_iter().map(Lane::Memif).collect() })
+                let lanes = queues.into_iter().map(Lane::Memif).collect();
+                Ok(Self { lanes, _port: Port::Memif(port) })
+            }
+            Driver::Xdp { interface, queue } => {
+                let (port, queue) = xdp::open(interface, *queue, settings.sources, threads)?;
+                Ok(Self { lanes: vec![Lane::Xdp(queue)], _port: Port::Xdp(port) })
             }
         }
     }
@@ -78,29 +112,52 @@ const LEAVING_SHARE: usize = 8;
 const TIME_WAIT_ENTRIES: u32 = 65_536;
 const TIME_WAIT_ENTRIES_MAX: u32 = 1 << 20;
 
-/// The stack of one thread.
-///
-/// # Errors
-/// Where no random key can be had.
-pub(crate) fn stack(
-    settings: &Settings,
-    share: Share,
-    connections: usize,
-) -> Result<Config, String> {
+/// Everything that a stack is made of, but its queue.
+#[derive(Debug)]
+pub(crate) struct Stack {
+    pub(super) config: Config,
+    pub(super) aliases: Aliases,
+    /// Where connections lead, in turn, as the engine names it.
+    pub(super) peers: Vec<SocketAddrV4>,
+    pub(super) connections: usize,
+}
+
+impl Stack {
+    /// The stack of one thread, whose connections lead to `servers` in turn.
+    ///
+    /// # Errors
+    /// A sentence where no random key can be had, or there are too many servers.
+    pub(crate) fn new(
+        settings: &Settings,
+        share: Share,
+        servers: &[SocketAddrV4],
+        connections: usize,
+    ) -> Result<Self, String> {
+        let aliases = Aliases::new(settings.sources, servers)?;
+        let peers = aliases.peers(servers);
+        let key = random_key().map_err(|error| error.to_string())?;
+        let bounds = bounds(settings, share, connections);
+        let neighbours = u32::try_from(peers.len()).unwrap_or(u32::MAX).max(bounds.neighbours);
+        Ok(Self { config: Config { key, neighbours, ..bounds }, aliases, peers, connections })
+    }
+}
+
+/// The bounds of one stack, its key apart.
+fn bounds(settings: &Settings, share: Share, connections: usize) -> Config {
     let sources = settings.sources;
     // Port zero is nobody's, so that nothing listens.
     let nowhere = SocketAddrV4::new(sources.first(), 0);
     let leaving = (connections / LEAVING_SHARE).max(LEAVING_MIN);
     let entries = TIME_WAIT_ENTRIES.saturating_mul(sources.count()).min(TIME_WAIT_ENTRIES_MAX);
-    Ok(Config {
+    Config {
         connections: u32::try_from(connections + leaving).unwrap_or(u32::MAX),
         half_open: 1,
         connecting: u32::try_from(CONNECTING_MAX).unwrap_or(u32::MAX),
         connect_timeout: CONNECT_TIMEOUT,
         time_wait_entries: entries,
         ephemeral_ports: ports(share),
-        ..Config::new(nowhere, random_key().map_err(|error| error.to_string())?)
-    })
+        ..Config::new(nowhere, [0; 16])
+    }
 }
 
 /// The ports of one thread. They are its own, because a NIC or a peer may hand its packets to the

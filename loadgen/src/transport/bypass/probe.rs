@@ -1,7 +1,7 @@
 //! One connection to each server before the load, so that what is wrong shows before it.
 
 use super::network::check_ports;
-use super::{Bypass, Driver, Lane, Link, Network, Settings, stack};
+use super::{Bypass, Lane, Link, Network, Settings, Stack};
 use crate::plan::{CONNECT_TIMEOUT, Share, nanos};
 use crate::transport::{Endpoint, Failure, Handler, Next, Transport, strerror};
 use std::net::{SocketAddr, SocketAddrV4};
@@ -22,7 +22,8 @@ pub(crate) fn reach(
     check_ports(settings, connections, peers.len())?;
     let mut network = Network::open(settings, threads)?;
     match network.take_lanes().into_iter().next() {
-        Some(Lane::Memif(queue)) => probe(queue, settings, peers),
+        Some(Lane::Memif(queue)) => probe(queue, settings, &peers),
+        Some(Lane::Xdp(queue)) => probe(queue, settings, &peers),
         None => Ok(()),
     }
 }
@@ -77,20 +78,27 @@ impl Handler for Probe {
     }
 }
 
-fn probe<Q: Link>(queue: Q, settings: &Settings, peers: Vec<SocketAddrV4>) -> Result<(), String> {
-    let config = stack(settings, Share::WHOLE, peers.len())?;
+/// From the first source alone: the way of the others is the same.
+fn probe<Q: Link>(queue: Q, settings: &Settings, peers: &[SocketAddrV4]) -> Result<(), String> {
+    let stack = Stack::new(settings, Share::WHOLE, peers, peers.len())?;
     let mut probe = Probe { results: vec![None; peers.len()] };
-    let mut transport = Bypass::new(queue, config, peers.clone(), peers.len());
-    let until_ns = transport.now_ns() + nanos(CONNECT_TIMEOUT);
+    let mut transport = Bypass::new(queue, stack);
+    let mut poll = |probe: &mut Probe, open: bool| {
+        if open {
+            (0..peers.len()).for_each(|slot| transport.open(slot, probe));
+        }
+        transport.poll(0, probe).map_err(|error| error.to_string())?;
+        Ok::<_, String>((transport.now_ns(), transport.is_drained()))
+    };
     // The first turn finds the link, without which nothing can be opened.
-    poll(&mut transport, &mut probe)?;
-    (0..peers.len()).for_each(|slot| transport.open(slot, &mut probe));
-    while probe.results.contains(&None) && transport.now_ns() < until_ns {
-        poll(&mut transport, &mut probe)?;
+    let (began_ns, _) = poll(&mut probe, false)?;
+    let (mut now_ns, mut is_drained) = poll(&mut probe, true)?;
+    while probe.results.contains(&None) && now_ns < began_ns + nanos(CONNECT_TIMEOUT) {
+        (now_ns, is_drained) = poll(&mut probe, false)?;
     }
-    let until_ns = transport.now_ns() + CLOSE_TIMEOUT_NS;
-    while !transport.is_drained() && transport.now_ns() < until_ns {
-        poll(&mut transport, &mut probe)?;
+    let until_ns = now_ns + CLOSE_TIMEOUT_NS;
+    while !is_drained && now_ns < until_ns {
+        (now_ns, is_drained) = poll(&mut probe, false)?;
     }
     for (peer, result) in peers.iter().zip(&probe.results) {
         match result.unwrap_or(libc::ETIMEDOUT) {
@@ -101,20 +109,12 @@ fn probe<Q: Link>(queue: Q, settings: &Settings, peers: Vec<SocketAddrV4>) -> Re
     Ok(())
 }
 
-fn poll<Q: Link>(
-    transport: &mut Bypass<Q, engine::Native>,
-    probe: &mut Probe,
-) -> Result<(), String> {
-    transport.poll(0, probe).map_err(|error| error.to_string())
-}
-
 /// Why a server was not reached, in wrk's words, with what these do not say.
 fn refusal(settings: &Settings, peer: SocketAddrV4, errno: i32) -> String {
-    let Driver::Memif { socket, .. } = &settings.driver;
     let hint = match errno {
         libc::EHOSTUNREACH => format!(
-            ": nobody at the other end of {socket} answers ARP for {}; the server's --listen \
-             must have this address",
+            ": nobody on {} answers ARP for {}; the server's --listen must have this address",
+            settings.driver,
             peer.ip()
         ),
         libc::ECONNREFUSED => {

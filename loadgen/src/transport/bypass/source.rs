@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn what_no_host_can_have_is_refused_with_what_to_write() {
-        check("sd-cli0", "'sd-cli0' is no IPv4 address: write 198.18.0.20,");
+        check("eth0", "'eth0' is no IPv4 address: write 198.18.0.20,");
         check("198.18.0.3-", "'' is no IPv4 address");
         check("198.18.0.3/33", "'/33': a prefix is 0 to 32");
         check("198.18.0.3/x", "'/x': a prefix");

@@ -1,0 +1,182 @@
+//! The worker over the stack in virtual time: a server of which the delay of every answer is known
+//! gives exactly the latencies that it gives over any other transport.
+
+use super::network::{Driver, Settings};
+use super::{AliasedQueue, Bypass, Clock as Reading, Link, Stack};
+use crate::outcome::Outcome;
+use crate::plan::{Plan, Share, Window};
+use crate::source::Fixed;
+use crate::transport::{Handler, Transport};
+use crate::worker::{self, Worker};
+use engine::{Advance, App, Closed, Config, ConnId, Engine, Event, Native, Outbox};
+use queue::Queue;
+use queue_memif::Role;
+use sim::{Clock, Link as Wire, Port, PortConfig, pair};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+use tcp::Instant;
+
+const SERVER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 18, 0, 2), 8080);
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
+/// By how much the world moves on between two polls.
+const STEP: Duration = Duration::from_micros(10);
+const MS: Duration = Duration::from_millis(1);
+
+impl Link for Port {
+    fn is_up(&self) -> bool {
+        true
+    }
+}
+
+struct Virtual(Clock);
+
+impl Reading for Virtual {
+    fn now_ns(&self) -> u64 {
+        self.0.now().as_nanos()
+    }
+}
+
+/// Answers the n-th request after a time that is a function of n.
+struct Delays {
+    delay: fn(u64) -> Duration,
+    requests: u64,
+}
+
+impl App for Delays {
+    type Conn = Option<Instant>;
+
+    fn opened(&mut self, _: Instant, _: ConnId, _: SocketAddrV4) -> Option<Self::Conn> {
+        Some(None)
+    }
+
+    fn ready(
+        &mut self,
+        now: Instant,
+        due: &mut Self::Conn,
+        _event: Event,
+        input: &[u8],
+        output: &mut Outbox<'_>,
+    ) -> Advance {
+        if input == REQUEST {
+            *due = Some(now + (self.delay)(self.requests));
+            self.requests += 1;
+        }
+        if due.take_if(|at| *at <= now).is_some() {
+            output.put(OK);
+        }
+        Advance { consumed: input.len(), wake_at: due.unwrap_or(Instant::NEVER), ..Advance::IDLE }
+    }
+
+    fn closed(&mut self, _: Self::Conn, _: Closed) {}
+}
+
+/// A client and a server on a wire without delay, and the time that both live in.
+struct World {
+    clock: Clock,
+    client: Bypass<AliasedQueue<Port>, Native, Virtual>,
+    server: Engine<Port, Delays, Native>,
+}
+
+impl World {
+    fn new(sources: &str, connections: usize, delay: fn(u64) -> Duration) -> Self {
+        let clock = Clock::default();
+        clock.advance(Duration::from_secs(1000));
+        let ours = (PortConfig::new([2, 0, 0, 0, 0, 1]), Wire::PERFECT);
+        let theirs = (PortConfig::new([2, 0, 0, 0, 0, 2]), Wire::PERFECT);
+        let (ours, theirs) = pair(1, &clock, ours, theirs);
+        let settings = Settings {
+            driver: Driver::Memif { socket: "@none".to_owned(), role: Role::Client },
+            sources: sources.parse().unwrap(),
+        };
+        let stack = Stack::new(&settings, Share::WHOLE, &[SERVER], connections).unwrap();
+        let tcp = Native::new(&stack.config, ours.caps().mtu);
+        let client = Bypass::with_tcp(ours, tcp, stack, Virtual(clock.clone()));
+        let config = Config::new(SERVER, [7; 16]);
+        let tcp = Native::new(&config, theirs.caps().mtu);
+        let server = Engine::new(theirs, Delays { delay, requests: 0 }, tcp, config);
+        Self { clock, client, server }
+    }
+}
+
+impl Transport for World {
+    fn now_ns(&self) -> u64 {
+        self.client.now_ns()
+    }
+
+    fn open(&mut self, slot: usize, handler: &mut impl Handler) {
+        self.client.open(slot, handler);
+    }
+
+    fn send(&mut self, slot: usize, handler: &mut impl Handler) {
+        self.client.send(slot, handler);
+    }
+
+    /// The client's turn, then the server's; then the time goes on.
+    fn poll(&mut self, _wait_ns: u64, handler: &mut impl Handler) -> io::Result<()> {
+        self.client.poll(0, handler)?;
+        self.server.poll(self.clock.now());
+        self.clock.advance(STEP);
+        assert_eq!(self.client.engine.queue().outstanding(), 0, "a frame has leaked");
+        Ok(())
+    }
+}
+
+fn run(world: &mut World, connections: usize) -> Outcome {
+    let plan = Plan::closed(connections, Duration::from_secs(1));
+    let window = Window::new(world.now_ns(), &plan);
+    let source = Fixed::new(REQUEST.to_vec(), 1);
+    let worker = Worker::new(&plan, source, Share::WHOLE, &window);
+    let (outcome, _) = worker::run(world, worker, window, &AtomicBool::new(false)).unwrap();
+    assert!(outcome.counts.balance(), "{:?}", outcome.counts);
+    assert_eq!(outcome.counts.errors(), 0, "{:?}", outcome.counts);
+    outcome
+}
+
+/// A latency is the delay, and three steps of the world at most: the server's timer rings in the
+/// step after it is due, and the client finds the answer in its turn after that. A histogram of
+/// three digits adds a thousandth.
+#[track_caller]
+fn assert_is(latency_ns: u64, delay: Duration) {
+    let delay_ns = u64::try_from(delay.as_nanos()).unwrap();
+    let most_ns = delay_ns + u64::try_from(3 * STEP.as_nanos()).unwrap();
+    let (low, high) = (delay_ns - delay_ns / 1000, most_ns + most_ns / 1000);
+    assert!((low..=high).contains(&latency_ns), "{latency_ns} ns for {delay:?}");
+}
+
+#[test]
+fn a_steady_server_has_the_latency_that_it_has() {
+    let mut world = World::new("198.18.0.3", 3, |_| MS);
+    let outcome = run(&mut world, 3);
+    assert_is(outcome.latency.min(), MS);
+    assert_is(outcome.latency.max(), MS);
+    assert!((2880..3000).contains(&outcome.counts.requests), "{:?}", outcome.counts);
+    assert_eq!(outcome.statuses[200], outcome.counts.requests);
+}
+
+/// Of each hundred answers 80 take 1 ms, 18 take 3 ms, and 2 take 20 ms, in an order without a
+/// pattern: each share of the distribution comes out where it is.
+#[test]
+fn a_known_distribution_of_delays_is_the_one_that_is_reported() {
+    let delay = |n: u64| match n * 37 % 100 {
+        0..80 => MS,
+        80..98 => 3 * MS,
+        _ => 20 * MS,
+    };
+    let outcome = run(&mut World::new("198.18.0.3", 5, delay), 5);
+    assert!(outcome.counts.requests > 2000, "{:?}", outcome.counts);
+    for (percent, expect) in [(1.0, 1), (50.0, 1), (79.0, 1), (82.0, 3), (97.0, 3), (99.0, 20)] {
+        assert_is(outcome.latency.percentile(percent), expect * MS);
+    }
+    assert_is(outcome.latency.max(), 20 * MS);
+}
+
+#[test]
+fn connections_of_several_sources_are_served_alike() {
+    let mut world = World::new("198.18.0.3-198.18.0.7", 10, |_| MS);
+    let outcome = run(&mut world, 10);
+    assert_is(outcome.latency.max(), MS);
+    assert!(outcome.counts.requests > 9000, "{:?}", outcome.counts);
+}
