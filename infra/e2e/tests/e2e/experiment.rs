@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-const MODES: [&str; 4] = ["epoll", "hyper", "uring", "xdp"];
+const MODES: [&str; 5] = ["epoll", "hyper", "uring", "xdp", "memif"];
 
 /// A variable of the environment by which the processes of a run are known: they inherit it.
 const MARK: &str = "SHOWDOWN_E2E_RUN";
@@ -76,8 +76,11 @@ fn a_run_leaves_a_complete_folder() {
         let rows = table.lines().filter(|line| line.starts_with(&format!("{mode} "))).count();
         assert_eq!(rows, 1, "one row for {mode}:\n{table}");
     }
-    let floors = table.lines().filter(|line| line.starts_with("floor veth, 8 in flight "));
-    assert_eq!(floors.count(), 1, "one row for the link's floor:\n{table}");
+    for link in ["veth", "memif"] {
+        let label = format!("floor {link}, 8 in flight ");
+        let floors = table.lines().filter(|line| line.starts_with(&label));
+        assert_eq!(floors.count(), 1, "one row for the floor of {link}:\n{table}");
+    }
     check_summary(&fs::read_to_string(folder.join("summary.json")).expect("it is there"));
 
     let mut check = Command::new("sha256sum");
