@@ -3,8 +3,8 @@
 # machine disturbs all of them. For questions of one flag or one server of somebody else's;
 # experiments that are kept are `showdown run`'s matter.
 #
-# Usage: interleave.sh [--rounds N] [--seconds S] [--connections N] [--path PATH] [--offloads off|gro|on]
-#          [--client FILE] NAME=COMMAND NAME=COMMAND...
+# Usage: interleave.sh [--rounds N] [--seconds S] [--connections N] [--path PATH]
+#          [--offloads off|gro|on] [--client FILE] NAME=COMMAND NAME=COMMAND...
 #
 #   --rounds N        times that each command has its turn (default 5)
 #   --seconds S       length of a measurement, after a second of the same load (default 2)
@@ -20,9 +20,10 @@
 #   infra/scripts/interleave.sh --connections 1 'block=target/release/server-epoll --listen {}' \
 #     'spin=target/release/server-epoll --listen {} --wait spin'
 #
-# Columns: medians over the rounds; `ratio` is the median over the rounds of a command's rate to
-# that of the first command in the same round, with the least and the greatest behind it, and
-# `p50 ratio` the same of the median latency.
+# Columns: medians over the rounds. A ratio is the median over the rounds of a command's figure to
+# that of the first command in the same round, with the least and the greatest behind it. The CPU
+# time of the server for a request is the steadiest figure on a machine that others use too; the
+# kernel's receiving, which on veth the sender's CPU does, is not in it.
 # As in topology.sh, SHOWDOWN_PREFIX names the namespaces (default turns); they are made and
 # removed here.
 #
@@ -121,7 +122,17 @@ start_server() { # COMMAND
   fail "'$1' does not answer after $waited tries: $(tail -3 "$work/server")"
 }
 
-# Prints requests per second, and the 50th and 99th percentile in microseconds.
+# Prints the CPU time of the server so far, kernel threads of its own included, in microseconds.
+cpu_us() {
+  local stat
+  stat=$(<"/proc/$server/stat")
+  # Behind the name, which may hold spaces, utime and stime are the 12th and 13th field.
+  read -ra stat <<<"${stat##*) }"
+  echo $(((stat[11] + stat[12]) * 1000000 / $(getconf CLK_TCK)))
+}
+
+# Prints requests per second, the 50th and 99th percentile in microseconds, and how many requests
+# there were.
 load() { # SECONDS
   in_client "$client" -t1 -c"$connections" -d"$1"s --latency "http://$address$path" >"$work/load" ||
     fail "the client failed: $(tail -3 "$work/load")"
@@ -135,7 +146,8 @@ load() { # SECONDS
     $1 == "50%" || $1 == "50.000%" { p50 = us($2) }
     $1 == "99%" || $1 == "99.000%" { p99 = us($2) }
     $1 == "Requests/sec:" { rate = $2 }
-    END { if (!(rate > 0 && p50 > 0)) exit 1; print rate, p50, p99 }' "$work/load" ||
+    $2 == "requests" && $3 == "in" { count = $1 }
+    END { if (!(rate > 0 && p50 > 0)) exit 1; print rate, p50, p99, count }' "$work/load" ||
     fail "no request was answered in $1 s: raise --seconds"
 }
 
@@ -143,7 +155,9 @@ for ((round = 1; round <= rounds; round++)); do
   for row in "$@"; do
     start_server "${row#*=}"
     load 1 >/dev/null
+    before_us=$(cpu_us)
     figures=$(load "$seconds")
+    figures+=" $(($(cpu_us) - before_us))"
     echo "$round ${row%%=*} $figures" >>"$work/figures"
     echo "round $round of $rounds: ${row%%=*}: $figures" >&2
     stop_server
@@ -162,22 +176,25 @@ awk '
     sort(list, count)
     return count % 2 ? list[(count + 1) / 2] : (list[count / 2] + list[count / 2 + 1]) / 2
   }
+  function spread(list,   middle) {
+    middle = median(list, rounds)
+    return sprintf("%.2f (%.2f-%.2f)", middle, list[1], list[rounds])
+  }
   {
     if (!($2 in seen)) { seen[$2] = 1; names[++count] = $2 }
-    rate[$1, $2] = $3; p50[$1, $2] = $4; p99[$1, $2] = $5
+    rate[$1, $2] = $3; p50[$1, $2] = $4; p99[$1, $2] = $5; cpu[$1, $2] = $7 / $6
     rounds = $1
   }
   END {
-    printf "%-24s %12s %10s %10s  %-22s %s\n", "command", "requests/s", "p50 us", "p99 us",
-      "ratio (least-greatest)", "p50 ratio"
+    printf "%-16s %10s %9s %9s  %-20s %-20s %s\n", "command", "requests/s", "p50 us", "p99 us",
+      "rate ratio", "p50 ratio", "CPU us/request, ratio"
     for (n = 1; n <= count; n++) {
       for (r = 1; r <= rounds; r++) {
         a[r] = rate[r, names[n]]; b[r] = p50[r, names[n]]; c[r] = p99[r, names[n]]
         d[r] = a[r] / rate[r, names[1]]; e[r] = b[r] / p50[r, names[1]]
+        f[r] = cpu[r, names[n]]; g[r] = cpu[r, names[1]] > 0 ? f[r] / cpu[r, names[1]] : 0
       }
-      middle = median(d, rounds)
-      printf "%-24s %12.0f %10.1f %10.1f  %.3f (%.3f-%.3f)    %.3f (%.3f-%.3f)\n", names[n],
-        median(a, rounds), median(b, rounds), median(c, rounds), middle, d[1], d[rounds],
-        median(e, rounds), e[1], e[rounds]
+      printf "%-16s %10.0f %9.1f %9.1f  %-20s %-20s %.1f, %s\n", names[n], median(a, rounds),
+        median(b, rounds), median(c, rounds), spread(d), spread(e), median(f, rounds), spread(g)
     }
   }' "$work/figures"
