@@ -101,6 +101,8 @@ fn against_testpmd(round: usize) -> Rate {
     // It waits for the end of its standard input.
     drop(child.stdin.take());
     child.wait()?;
+    // It removes the file itself when it ends as it should.
+    drop(std::fs::remove_file(socket));
     rate
 }
 
