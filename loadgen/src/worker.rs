@@ -113,7 +113,9 @@ pub fn run<T: Transport, S: Source>(
         worker.tally.watch.read(now_ns);
         worker.tally.in_flight_ns += u128::from(held) * u128::from(now_ns - before_ns);
         before_ns = now_ns;
-        if meter.is_due(now_ns) {
+        let mut ready_ns = now_ns;
+        let is_due = meter.is_due(now_ns);
+        if is_due {
             worker.tally.watch.work();
             if meter.begins(now_ns) {
                 worker.tally.begin(now_ns, worker.in_flight);
@@ -128,10 +130,12 @@ pub fn run<T: Transport, S: Source>(
         if now_ns >= meter.end_ns() || over {
             return Ok(worker.finish(meter, now_ns));
         }
-        worker.serve_timers(now_ns, transport);
-        worker.send_due(now_ns, transport);
-        let ready_ns = transport.now_ns();
-        worker.tally.watch.read(ready_ns);
+        let has_served = worker.serve_timers(now_ns, transport);
+        let has_sent = worker.send_due(now_ns, transport);
+        if is_due || has_served || has_sent {
+            ready_ns = transport.now_ns();
+            worker.tally.watch.read(ready_ns);
+        }
         let wait_ns = worker.wait_ns(ready_ns, meter.due_ns().min(meter.end_ns()));
         held = worker.in_flight;
         worker.tally.watch.poll(wait_ns);
@@ -200,7 +204,9 @@ impl<S: Source> Worker<S> {
         }
     }
 
-    fn serve_timers<T: Transport>(&mut self, now_ns: u64, transport: &mut T) {
+    /// Serves the timers that are due; false where none was.
+    fn serve_timers<T: Transport>(&mut self, now_ns: u64, transport: &mut T) -> bool {
+        let mut has_served = false;
         while let Some((slot, timer)) = self.timers.take(now_ns) {
             self.tally.watch.work();
             match timer {
@@ -209,23 +215,27 @@ impl<S: Source> Worker<S> {
                 Timer::Rest => self.end_rest(slot, transport),
                 Timer::Timeout => self.end_hung(now_ns, slot, transport),
             }
+            has_served = true;
         }
+        has_served
     }
 
-    /// Sends what is due in an open loop, as long as there are connections for it.
-    fn send_due<T: Transport>(&mut self, now_ns: u64, transport: &mut T) {
-        for _ in 0..SENDS_MAX {
+    /// Sends what is due in an open loop, as long as there are connections for it; false where
+    /// nothing was.
+    fn send_due<T: Transport>(&mut self, now_ns: u64, transport: &mut T) -> bool {
+        for nth in 0..SENDS_MAX {
             match &self.arrivals {
                 Some(arrivals) if arrivals.next_ns() <= now_ns => {}
-                _ => return,
+                _ => return nth > 0,
             }
-            let Some((slot, free_ns)) = self.take_free() else { return };
+            let Some((slot, free_ns)) = self.take_free() else { return nth > 0 };
             let sent_ns = transport.now_ns();
             self.tally.watch.read(sent_ns);
             if matches!(self.start_due(sent_ns, free_ns, slot), Next::Send) {
                 transport.send(slot, self);
             }
         }
+        true
     }
 
     /// The connection that has been free for longest, with the time since.

@@ -36,6 +36,7 @@ use client::{Client, errno, put};
 use engine::{Advance, Close, ConnId, ConnectError, Engine, Native, Tcp};
 use loan::Loan;
 use queue::Queue;
+use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use tcp::Instant;
@@ -70,6 +71,8 @@ pub(crate) struct Bypass<Q, T: Tcp, C = Monotonic> {
     engine: Engine<Q, Client, T>,
     loan: Rc<Loan>,
     clock: C,
+    /// The latest reading of the clock, which the next turn begins with.
+    read_ns: Cell<u64>,
     was_up: bool,
 }
 
@@ -88,7 +91,9 @@ impl<Q: Link, T: Tcp, C: Clock> Bypass<AliasedQueue<Q>, T, C> {
         let loan = Rc::new(Loan::default());
         let client = Client::new(Rc::clone(&loan), peers, connections);
         let queue = AliasedQueue::new(queue, aliases);
-        Self { engine: Engine::new(queue, client, tcp, config), loan, clock, was_up: false }
+        let engine = Engine::new(queue, client, tcp, config);
+        let read_ns = Cell::new(clock.now_ns());
+        Self { engine, loan, clock, read_ns, was_up: false }
     }
 }
 
@@ -151,18 +156,19 @@ impl<Q: Link, T: Tcp, C: Clock> Bypass<Q, T, C> {
 
 impl<Q: Link, T: Tcp, C: Clock> Transport for Bypass<Q, T, C> {
     fn now_ns(&self) -> u64 {
-        self.clock.now_ns()
+        self.read_ns.set(self.clock.now_ns());
+        self.read_ns.get()
     }
 
     fn open(&mut self, slot: usize, _handler: &mut impl Handler) {
         if let Some(id) = self.engine.app().want(slot) {
-            let now = Instant::from_nanos(self.clock.now_ns());
+            let now = Instant::from_nanos(self.now_ns());
             self.close(now, id, Close::Both);
         }
     }
 
     fn send(&mut self, slot: usize, handler: &mut impl Handler) {
-        let now = Instant::from_nanos(self.clock.now_ns());
+        let now = Instant::from_nanos(self.now_ns());
         let mut next = Next::Send;
         while next == Next::Send {
             let Some(id) = self.engine.app().id(slot) else { return };
@@ -188,11 +194,12 @@ impl<Q: Link, T: Tcp, C: Clock> Transport for Bypass<Q, T, C> {
     }
 
     fn poll(&mut self, wait_ns: u64, handler: &mut impl Handler) -> io::Result<()> {
-        let mut now_ns = self.clock.now_ns();
+        // The caller has read the clock to know how long to wait.
+        let mut now_ns = self.read_ns.get();
         let until_ns = now_ns.saturating_add(wait_ns);
         while !self.turn(now_ns, handler) && now_ns < until_ns {
             std::hint::spin_loop();
-            now_ns = self.clock.now_ns();
+            now_ns = self.now_ns();
         }
         Ok(())
     }
