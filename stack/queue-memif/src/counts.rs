@@ -55,7 +55,8 @@ counts! {
     tx_bad_descriptors,
     /// Links dropped, because a packet needed more buffers than a ring has.
     tx_bad_chains,
-    /// Bursts sent to a peer that asks for interrupts, which nobody sends: it may be asleep.
+    /// Bursts sent to a peer that asks for interrupts, which nobody sends: it may be asleep. One
+    /// burst in 64 is looked at.
     tx_unmasked_bursts,
     /// Calls of `alloc` that found too few free frames.
     alloc_refusals,

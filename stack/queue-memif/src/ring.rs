@@ -93,7 +93,7 @@ impl Ring {
     }
 
     fn prefetch_descriptor(&self, link: &Link, index: u16) {
-        link.regions[self.place.region].prefetch(self.descriptor_offset(index));
+        link.regions[self.place.region].prefetch(self.descriptor_offset(index), 1);
     }
 
     /// Where our own buffer of this index lies: what a client knows without looking.

@@ -117,6 +117,10 @@ impl Lab {
         let server = Server::start("ip", &all);
         assert_eq!(server.ready["mode"], mode.name, "{}", server.ready);
         assert_eq!(server.address, mode.listen.parse::<SocketAddr>().expect("an address"));
+        if mode.link != Link::Memif {
+            // With its interface goes its route, which would hide a server at the same address.
+            drop(self.tap.take());
+        }
         match mode.link {
             Link::Veth => {}
             Link::Memif => self.join_by_tap(server.address.ip()),

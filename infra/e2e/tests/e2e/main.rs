@@ -40,7 +40,7 @@ macro_rules! every_mode {
 }
 
 every_mode! {
-    epoll hyper uring xdp xdp_native memif memif_native dpdk dpdk_native => {
+    epoll hyper uring xdp xdp_native memif_native => {
         http::every_route_answers
         http::a_request_may_be_split_at_every_byte
         http::a_hundred_pipelined_requests_are_answered_in_order
@@ -61,6 +61,24 @@ every_mode! {
         tools::h2load_sees_no_error
         tools::loadgen_accounts_for_every_request
         tools::every_case_of_the_contract_is_met
+    }
+}
+
+/// What another driver, or another TCP, under a server that passes all of the above can break.
+mod shortly {
+    every_mode! {
+        memif dpdk dpdk_native => {
+            http::every_route_answers
+            http::one_mebibyte_goes_both_ways
+            process::a_thousand_connections_leave_nothing_behind
+            process::sigterm_lets_a_response_in_flight_finish
+            process::wrong_flags_are_refused_with_a_sentence
+            process::every_flag_is_documented
+            life::clients_killed_mid_response_leave_nothing_behind
+            tools::curl_is_content
+            tools::loadgen_accounts_for_every_request
+            tools::every_case_of_the_contract_is_met
+        }
     }
 }
 
@@ -102,6 +120,14 @@ mod only_bypass {
         xdp xdp_native memif memif_native => {
             bypass::a_thousand_connections_leave_the_tables_empty
             frames::frames_run_short_and_back_pressure_holds_until_clients_read_or_leave
+        }
+    }
+}
+
+/// What the two TCPs under the wire's faults can break, whatever the driver.
+mod over_a_wire {
+    every_mode! {
+        xdp xdp_native => {
             wire::every_byte_arrives_over_a_wire_that_loses
             wire::every_byte_arrives_once_over_a_wire_that_doubles
             wire::what_a_wire_corrupts_is_dropped_by_its_checksum
