@@ -133,6 +133,11 @@ pub trait Handler {
 
 /// The connections of one thread.
 pub trait Transport {
+    /// Whether [`poll`](Self::poll) may let the thread sleep; else it looks again and again.
+    fn sleeps(&self) -> bool {
+        true
+    }
+
     /// The time in nanoseconds, which never runs backwards.
     fn now_ns(&self) -> u64;
 

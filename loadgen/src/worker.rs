@@ -138,7 +138,7 @@ pub fn run<T: Transport, S: Source>(
         }
         let wait_ns = worker.wait_ns(ready_ns, meter.due_ns().min(meter.end_ns()));
         held = worker.in_flight;
-        worker.tally.watch.poll(wait_ns);
+        worker.tally.watch.poll(if transport.sleeps() { wait_ns } else { 0 });
         transport.poll(wait_ns, &mut worker).map_err(LoadError::Transport)?;
     }
 }

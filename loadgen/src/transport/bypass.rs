@@ -155,6 +155,10 @@ impl<Q: Link, T: Tcp, C: Clock> Bypass<Q, T, C> {
 }
 
 impl<Q: Link, T: Tcp, C: Clock> Transport for Bypass<Q, T, C> {
+    fn sleeps(&self) -> bool {
+        false
+    }
+
     fn now_ns(&self) -> u64 {
         self.read_ns.set(self.clock.now_ns());
         self.read_ns.get()
@@ -197,9 +201,16 @@ impl<Q: Link, T: Tcp, C: Clock> Transport for Bypass<Q, T, C> {
         // The caller has read the clock to know how long to wait.
         let mut now_ns = self.read_ns.get();
         let until_ns = now_ns.saturating_add(wait_ns);
-        while !self.turn(now_ns, handler) && now_ns < until_ns {
+        while !self.turn(now_ns, handler) {
             std::hint::spin_loop();
             now_ns = self.now_ns();
+            // A turn that may have begun handshakes is work.
+            if self.engine.app().waiting() == 0 {
+                handler.looked(&|| now_ns, false);
+            }
+            if now_ns >= until_ns {
+                break;
+            }
         }
         Ok(())
     }

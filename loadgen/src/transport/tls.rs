@@ -107,6 +107,10 @@ impl<T: Transport> TlsTransport<T> {
 }
 
 impl<T: Transport> Transport for TlsTransport<T> {
+    fn sleeps(&self) -> bool {
+        self.below.sleeps()
+    }
+
     fn now_ns(&self) -> u64 {
         self.below.now_ns()
     }

@@ -6,7 +6,7 @@ use super::{AliasedQueue, Bypass, Clock as Reading, Link, Stack};
 use crate::outcome::Outcome;
 use crate::plan::{Plan, Share, Window};
 use crate::source::Fixed;
-use crate::transport::{Handler, Transport};
+use crate::transport::{Failure, Handler, Next, Transport};
 use crate::worker::{self, Worker};
 use engine::{Advance, App, Closed, Config, ConnId, Engine, Event, Native, Outbox};
 use queue::Queue;
@@ -179,4 +179,60 @@ fn connections_of_several_sources_are_served_alike() {
     let outcome = run(&mut world, 10);
     assert_is(outcome.latency.max(), MS);
     assert!(outcome.counts.requests > 9000, "{:?}", outcome.counts);
+}
+
+/// What a transport tells of turns in which nothing happened.
+#[derive(Default)]
+struct Idle {
+    opened: usize,
+    looked: Vec<(u64, bool)>,
+}
+
+impl Handler for Idle {
+    fn looked(&mut self, clock: &dyn Fn() -> u64, found: bool) {
+        self.looked.push((clock(), found));
+    }
+
+    fn opened(&mut self, _now_ns: u64, _slot: usize) -> Next {
+        self.opened += 1;
+        Next::Wait
+    }
+
+    fn received(&mut self, _: u64, _: usize, _: &[u8], _: bool) -> Next {
+        Next::Wait
+    }
+
+    fn closed(&mut self, _now_ns: u64, _slot: usize) -> Next {
+        Next::Close
+    }
+
+    fn failed(&mut self, _: u64, _: usize, _: Failure, _: i32) -> Next {
+        Next::Close
+    }
+
+    fn request(&self, _slot: usize) -> &[u8] {
+        b""
+    }
+}
+
+#[test]
+fn turns_in_which_nothing_happened_are_told_with_their_end_and_no_others() {
+    let mut world = World::new("198.18.0.3", 1, |_| MS);
+    let mut idle = Idle::default();
+    world.poll(0, &mut idle).unwrap();
+    let turns = idle.looked.len();
+    world.open(0, &mut idle);
+    while idle.opened == 0 {
+        let before = idle.looked.len();
+        let now_ns = world.now_ns();
+        world.poll(0, &mut idle).unwrap();
+        assert!(idle.looked[before..].iter().all(|look| *look == (now_ns, false)));
+    }
+    // The turn that found the connection open is none of them.
+    let looked = idle.looked.len();
+    let now_ns = world.now_ns();
+    world.poll(0, &mut idle).unwrap();
+    assert_eq!(idle.looked[looked..], [(now_ns, false)]);
+    assert!(looked > turns, "the handshake was waited for");
+    assert!(!world.client.sleeps());
 }
