@@ -226,7 +226,7 @@ pub fn prepare(options: &Options) -> Result<Options, RunError> {
     Ok(options)
 }
 
-/// Runs the load once, from now on; see [`load`].
+/// Runs the load once, from now on, and waits for its end.
 ///
 /// # Errors
 /// Where a thread cannot be started, or cannot go on.

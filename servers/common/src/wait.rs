@@ -82,8 +82,8 @@ fn microseconds(digits: &str) -> Result<Duration, String> {
 pub struct WaitFlags {
     /// How an idle thread waits
     ///
-    /// block: asleep in the kernel. spin: never asleep. busy-poll[:USEC]: polls the network device
-    /// for so long before it sleeps (200). suspend[:USEC]: polls while there is work, and holds the
+    /// block: asleep in the kernel. spin: never asleep. busy-poll:USEC: polls the network device
+    /// for so long before it sleeps (200). suspend:USEC: polls while there is work, and holds the
     /// device's interrupts back for at most so long meanwhile (20000).
     #[arg(long, value_name = "HOW", default_value_t = Wait::Block)]
     pub wait: Wait,
