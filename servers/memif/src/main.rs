@@ -11,11 +11,10 @@
 
 use clap::Parser;
 use queue_memif::{Config, Port, Role};
-use server_bypass::{Setup, StackFlags, run};
+use server_bypass::{Mac, Setup, StackFlags, queue_count, run};
 use server_common::{Details, Flags, Signals, Workers, ready_line, thread_count, thread_details};
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::str::FromStr;
 
 /// The mode's name, in flags, lines and reports.
 const MODE: &str = "memif";
@@ -63,25 +62,6 @@ struct PortFlags {
     frames: u32,
 }
 
-/// A MAC address as users write it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Mac([u8; 6]);
-
-impl FromStr for Mac {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let bytes: Option<Vec<u8>> = text
-            .split(':')
-            .map(|byte| u8::from_str_radix(byte, 16).ok().filter(|_| byte.len() == 2))
-            .collect();
-        let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
-        bytes
-            .map(Self)
-            .ok_or_else(|| format!("`{text}` is not six bytes such as 02:00:00:00:00:01"))
-    }
-}
-
 fn main() -> ExitCode {
     match serve(&Command::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -113,23 +93,6 @@ fn serve(Command { flags, stack, port: port_flags }: &Command) -> Result<(), Str
     ready_line(MODE, SocketAddr::V4(listen), details)
         .map_err(|error| format!("standard output: {error}"))?;
     workers.serve(MODE, &signals)
-}
-
-/// How many queues to open: one for each thread, and one thread for each CPU that was named.
-fn queue_count(queues: Option<u16>, cpus: Option<usize>) -> Result<u16, String> {
-    let cpus = cpus.map(|count| u16::try_from(count).unwrap_or(u16::MAX));
-    match (queues, cpus) {
-        (Some(queues), Some(cpus)) if queues != cpus => Err(format!(
-            "--queues {queues} and --cpus with {cpus} of them: one thread runs on each queue, \
-             so give as many CPUs as queues, or leave --queues out"
-        )),
-        (Some(queues), None) if queues > 1 => Err(format!(
-            "--queues {queues} without --cpus: name the {queues} CPUs that shall poll them, \
-             for example --cpus 0-{}",
-            queues - 1
-        )),
-        (queues, cpus) => Ok(queues.or(cpus).unwrap_or(1)),
-    }
 }
 
 fn config(flags: &PortFlags, queue_count: u16) -> Config {
