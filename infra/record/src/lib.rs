@@ -27,9 +27,11 @@ pub use environment::{Environment, Git, Network, NetworkEnd};
 pub use histogram::{HistogramError, decode_histogram, encode_histogram};
 pub use load::{ErrnoCount, Latency, LoadClient, LoadCondition, LoadErrors, LoadReport, LoadSetup};
 pub use measurement::{
-    Cell, ClientRecord, CpuAccount, CpuTime, Measurement, ProcessTime, ServerRecord,
+    Cell, ClientRecord, Counts, CpuAccount, CpuTime, Measurement, Memory, ProcessCounts,
+    ProcessTime, ServerRecord,
 };
 pub use summary::{
-    CellFigures, CpuCost, DisturbedRound, Estimate, Figures, Percentiles, Rounds, Summary,
+    CellFigures, Cost, CountsPerResponse, CpuCost, Disturbance, DisturbedRound, Estimate, Figures,
+    Percentiles, Rounds, Step, Stop, Summary,
 };
 pub use verdict::Verdict;

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 /// A point of an experiment's matrix: the server that runs and the load it gets.
 ///
 /// Version 2 has `link` and `transport`; before, a link was the run's topology and every transport
-/// `epoll`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// `epoll`. Version 3 has the fields from `name` on, all of them absent from a plain cell.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Cell {
     /// Name of the mode: `epoll`; `floor` for a queue that reflects frames, with no stack on it.
     pub mode: String,
@@ -27,6 +27,27 @@ pub struct Cell {
     pub connections: u64,
     /// Path that is requested: `/plaintext`.
     pub path: String,
+    /// What the experiment calls it: a step of a waterfall, or a contender that is not ours, whose
+    /// `mode` is `contender`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Bytes of the body that is asked for, where that is an axis; `path` asks for them. Of a
+    /// ping-pong, bytes of the message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload_bytes: Option<u64>,
+    /// Requests sent at once on each connection; absent where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<u64>,
+    /// Requests per second of an open loop, all connections together; absent in a closed loop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_rps: Option<u64>,
+    /// What the server does: `echo` returns every byte; absent where it answers HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// `on` where the offloads of the veth pair (checksums, segmentation, GRO) are on, `gro` where
+    /// only the server's GRO is, which its NAPI needs; absent where all are off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offloads: Option<String>,
 }
 
 /// A server started, loaded, measured and stopped.
@@ -56,11 +77,77 @@ pub struct Measurement {
     pub window_s: f64,
     /// CPU time in the window.
     pub cpu: CpuAccount,
+    /// What was counted in the window beside CPU time. Absent before version 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts: Option<Counts>,
+    /// Memory of the server. Absent before version 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Memory>,
+    /// Share of the server's polls in the window that found nothing to do, 0 to 1; absent where
+    /// the server sleeps, or does not count them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_poll_share: Option<f64>,
 }
 
 impl Measurement {
     /// The version written by this build.
-    pub const SCHEMA: u32 = 2;
+    pub const SCHEMA: u32 = 3;
+}
+
+/// What was counted in the window, in the server's process and in the generator's, all threads.
+///
+/// From `perf_event_open(2)`, in whatever version of it the machine has: a count that it cannot
+/// give is absent, and `unavailable` says why, a sentence each.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counts {
+    /// The server's.
+    pub server: ProcessCounts,
+    /// The generator's.
+    pub client: ProcessCounts,
+    /// Interrupts of all CPUs, from `/proc/stat`.
+    #[serde(default)]
+    pub interrupts: Option<u64>,
+    /// Soft interrupts of all CPUs, from `/proc/stat`.
+    #[serde(default)]
+    pub softirqs: Option<u64>,
+    /// What could not be counted, and why: `cycles: the machine has no hardware counters`.
+    #[serde(default)]
+    pub unavailable: Vec<String>,
+}
+
+/// What was counted in one process, all threads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProcessCounts {
+    /// System calls begun: the tracepoint `raw_syscalls:sys_enter`.
+    #[serde(default)]
+    pub syscalls: Option<u64>,
+    /// Context switches, voluntary or not.
+    #[serde(default)]
+    pub context_switches: Option<u64>,
+    /// Page faults, minor and major.
+    #[serde(default)]
+    pub page_faults: Option<u64>,
+    /// Cycles in user mode and kernel mode.
+    #[serde(default)]
+    pub cycles: Option<u64>,
+    /// Instructions retired in user mode and kernel mode.
+    #[serde(default)]
+    pub instructions: Option<u64>,
+    /// Misses of the last-level cache.
+    #[serde(default)]
+    pub llc_misses: Option<u64>,
+}
+
+/// Memory of a server, in bytes, from `/proc/PID/smaps_rollup` or `/proc/PID/status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Memory {
+    /// Resident, when it was ready and had no connection.
+    pub rss_idle: u64,
+    /// Resident, at the end of the window, with every connection open.
+    pub rss_loaded: u64,
 }
 
 /// What a server was asked, and what it said.

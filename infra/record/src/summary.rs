@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 /// The result of an experiment, computed from its measurements.
 ///
-/// Version 2 has `floors` and `share_of_floor`, and cells as [`Cell`] describes them.
+/// Version 2 has `floors` and `share_of_floor`, and cells as [`Cell`] describes them. Version 3 has
+/// `hypothesis`, `steps`, `cost`, `stop` and the reasons of disturbed rounds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Summary {
@@ -16,6 +17,9 @@ pub struct Summary {
     pub experiment: String,
     /// What it asks.
     pub question: String,
+    /// What was expected, and why.
+    #[serde(default)]
+    pub hypothesis: String,
     /// When the run began and ended, as `2026-01-31T12:00:00Z`.
     pub started_utc: String,
     /// See `started_utc`.
@@ -30,6 +34,9 @@ pub struct Summary {
     /// What each link carried with no stack on it: a frame that came back is a response.
     #[serde(default)]
     pub floors: Vec<CellFigures>,
+    /// The steps of a waterfall, in their order; empty for other experiments.
+    #[serde(default)]
+    pub steps: Vec<Step>,
     /// What the conformance suite said about each server. Those that failed have no figures.
     pub conformance: Vec<Verdict>,
     /// Which rounds the figures come from.
@@ -42,7 +49,7 @@ pub struct Summary {
 
 impl Summary {
     /// The version written by this build.
-    pub const SCHEMA: u32 = 2;
+    pub const SCHEMA: u32 = 3;
 }
 
 /// Figures of one cell.
@@ -67,6 +74,9 @@ pub struct Figures {
     pub latency_us: Percentiles,
     /// CPU time per million responses, in seconds.
     pub cpu_s_per_million: CpuCost,
+    /// What a response cost beside that. Absent before version 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
     /// Throughput over that of the baseline's cell in the same round: one sample for each round.
     pub ratio_to_baseline: Estimate,
     /// Throughput over that of the link's floor with as many frames in flight, at most 256, in the
@@ -81,6 +91,86 @@ pub struct Figures {
     pub server_errors: u64,
     /// Responses in all rounds used.
     pub requests: u64,
+}
+
+/// What a response cost: sums over the rounds used, divided by their responses.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cost {
+    /// CPU time of all CPUs in user mode, in microseconds per response.
+    pub user_us: f64,
+    /// CPU time of all CPUs in kernel mode on behalf of processes, in microseconds per response.
+    pub system_us: f64,
+    /// CPU time of all CPUs in interrupts and soft interrupts, in microseconds per response.
+    pub softirq_us: f64,
+    /// Cores that did something, on average: busy time of all CPUs over the length of the window.
+    /// A core that polls is busy all the time.
+    pub cores_busy: f64,
+    /// Counts per response of the server's process; each absent where it could not be counted.
+    pub server: CountsPerResponse,
+    /// The same of the generator's process.
+    pub client: CountsPerResponse,
+    /// Interrupts of all CPUs per response.
+    #[serde(default)]
+    pub interrupts: Option<f64>,
+    /// Share of the server's polls that found nothing to do, 0 to 1, the mean over the rounds;
+    /// absent where the server sleeps.
+    #[serde(default)]
+    pub idle_poll_share: Option<f64>,
+    /// Resident memory of the loaded server in bytes, the median over the rounds.
+    #[serde(default)]
+    pub rss_bytes: Option<u64>,
+    /// What the connections added to it, in bytes for each: the median over the rounds. It says
+    /// little with few connections.
+    #[serde(default)]
+    pub bytes_per_connection: Option<f64>,
+    /// What could not be counted, and why, a sentence each.
+    #[serde(default)]
+    pub unavailable: Vec<String>,
+}
+
+/// Counts of one process, per response.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CountsPerResponse {
+    /// System calls begun.
+    #[serde(default)]
+    pub syscalls: Option<f64>,
+    /// Context switches.
+    #[serde(default)]
+    pub context_switches: Option<f64>,
+    /// Page faults.
+    #[serde(default)]
+    pub page_faults: Option<f64>,
+    /// Cycles.
+    #[serde(default)]
+    pub cycles: Option<f64>,
+    /// Instructions.
+    #[serde(default)]
+    pub instructions: Option<f64>,
+    /// Misses of the last-level cache.
+    #[serde(default)]
+    pub llc_misses: Option<f64>,
+}
+
+/// A step of a waterfall: what one change brought, with all those before it in place.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// Its name, which is that of its cell.
+    pub name: String,
+    /// What is different from the step before, in a sentence; of the first, what it starts from.
+    pub change: String,
+    /// The index of its cell in `cells`.
+    pub cell: usize,
+    /// Throughput over that of the step before, in the same round: one sample for each round. Of
+    /// the first, 1.
+    pub ratio_to_previous: Estimate,
+    /// Throughput over that of the first step, in the same round: one sample for each round.
+    pub ratio_to_first: Estimate,
+    /// Whether the client or the link is another than that of the step before, so that the ratio
+    /// is not of the server alone.
+    pub changes_client: bool,
 }
 
 /// A median and what it could as well have been.
@@ -132,22 +222,56 @@ pub struct Rounds {
     pub wanted: u32,
     /// Numbers of the rounds that the figures come from.
     pub used: Vec<u32>,
-    /// Rounds in which the hypervisor took away more than the bound.
+    /// Rounds that something disturbed.
     pub disturbed: Vec<DisturbedRound>,
     /// The bound: share of the server's and the client's CPU, 0 to 1.
     pub steal_share_max: f64,
     /// Seed of the order of measurements and of the bootstrap.
     pub seed: u64,
+    /// When the run was to stop, and why it did. Absent before version 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop: Option<Stop>,
 }
 
-/// A round in which the hypervisor took away more than the bound.
+/// A round that something disturbed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DisturbedRound {
     /// Number of the round.
     pub round: u32,
-    /// The largest share of its measurements, 0 to 1.
+    /// The largest share of its measurements that the hypervisor took away, 0 to 1.
     pub steal_share: f64,
     /// Whether it is used all the same, for want of undisturbed rounds.
     pub used: bool,
+    /// What disturbed it. Before version 3 it was always `steal`, and this is empty.
+    #[serde(default)]
+    pub reasons: Vec<Disturbance>,
+}
+
+/// Why a round counts as disturbed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Disturbance {
+    /// The rule: `steal`, `foreign-load`, `client-delayed`, `errors` or `server-ended`.
+    pub rule: String,
+    /// The label of the cell in whose measurement it was seen.
+    pub cell: String,
+    /// What was measured and the bound that it passed, in words: `7.2 % of the server's CPU went
+    /// to other processes, more than 5 %`.
+    pub evidence: String,
+}
+
+/// When a run was to stop, and why it did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stop {
+    /// Half the width of the 95 % interval of each ratio, over the ratio, at which the run stops,
+    /// 0.03 for three percent; absent where the number of rounds is fixed.
+    pub half_width_max: Option<f64>,
+    /// The widest that remained.
+    pub half_width: f64,
+    /// Whose it is: the label of the cell.
+    pub widest: String,
+    /// Why the run stopped, a sentence.
+    pub reason: String,
 }

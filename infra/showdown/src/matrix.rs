@@ -130,6 +130,7 @@ fn add_mode(
                             transport: Some(transport.name().to_owned()),
                             connections,
                             path: path.clone(),
+                            ..Cell::default()
                         },
                         baseline: 0,
                         floor: None,
@@ -235,12 +236,10 @@ fn add_floors(points: &mut Vec<Point>) {
         let (link, in_flight) = (*link, cell.connections.min(IN_FLIGHT_MAX));
         let floor = Cell {
             mode: FLOOR.to_owned(),
-            tcp: None,
-            wait: None,
             link: Some(link.name().to_owned()),
-            transport: None,
             connections: in_flight,
             path: cell.path.clone(),
+            ..Cell::default()
         };
         let place = points.iter().position(|point| point.cell == floor).unwrap_or(points.len());
         if place == points.len() {

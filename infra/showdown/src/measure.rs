@@ -68,6 +68,9 @@ impl Bench<'_> {
             },
             window_s,
             cpu,
+            counts: None,
+            memory: None,
+            idle_poll_share: None,
         })
     }
 

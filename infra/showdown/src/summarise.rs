@@ -46,6 +46,7 @@ pub(crate) fn choose_rounds(steal_shares: &[f64], experiment: &Experiment, seed:
         round,
         steal_share,
         used: used.contains(&round),
+        reasons: Vec::new(),
     });
     Rounds {
         wanted: experiment.effort.rounds,
@@ -53,6 +54,7 @@ pub(crate) fn choose_rounds(steal_shares: &[f64], experiment: &Experiment, seed:
         used,
         steal_share_max: experiment.steal_share_max,
         seed,
+        stop: None,
     }
 }
 
@@ -98,12 +100,14 @@ pub(crate) fn summarise(
         schema: Summary::SCHEMA,
         experiment: experiment.name.clone(),
         question: experiment.question.clone(),
+        hypothesis: experiment.hypothesis.clone(),
         started_utc: span.started_utc,
         finished_utc: span.finished_utc,
         baseline: experiment.baseline.name().to_owned(),
         modes,
         cells,
         floors,
+        steps: Vec::new(),
         conformance: Vec::new(),
         rounds,
         notes,
@@ -158,6 +162,7 @@ fn figures(
         throughput_rps: estimate(&own_rps, seed),
         latency_us: latency(of_cell)?,
         cpu_s_per_million: cpu_cost(of_cell),
+        cost: None,
         ratio_to_baseline: estimate(&ratios_to(baseline), seed),
         share_of_floor: floor.map(|floor| estimate(&ratios_to(floor), seed)),
         errors: errors_by_kind.total() + server_errors,

@@ -147,11 +147,21 @@ fn measurement(point: &Point, round: u32, load: LoadReport) -> Measurement {
             client: ProcessTime { user_s: 0.5, system_s: 0.25 },
             steal_share: 0.0,
         },
+        counts: None,
+        memory: None,
+        idle_poll_share: None,
     }
 }
 
 fn rounds(used: &[u32]) -> Rounds {
-    Rounds { wanted: 3, used: used.to_vec(), disturbed: vec![], steal_share_max: 0.05, seed: 1 }
+    Rounds {
+        wanted: 3,
+        used: used.to_vec(),
+        disturbed: vec![],
+        steal_share_max: 0.05,
+        seed: 1,
+        stop: None,
+    }
 }
 
 fn summary_of(measurements: &[Measurement], rounds: Rounds) -> Result<Summary> {
@@ -267,8 +277,8 @@ fn the_reader_is_told_what_weakens_the_figures() {
     }
     let mut weak = rounds(&[1, 2]);
     weak.disturbed = vec![
-        DisturbedRound { round: 1, steal_share: 0.2, used: true },
-        DisturbedRound { round: 3, steal_share: 0.3, used: false },
+        DisturbedRound { round: 1, steal_share: 0.2, used: true, reasons: Vec::new() },
+        DisturbedRound { round: 3, steal_share: 0.3, used: false, reasons: Vec::new() },
     ];
     let summary = summary_of(&measurements, weak).unwrap();
     noted(&summary, "closed-loop");
