@@ -58,10 +58,10 @@ struct PortFlags {
     #[arg(long, value_name = "N", default_value_t = Config::FRAME_COUNT)]
     frames: u32,
     /// Frames of each queue's receive ring: a power of two
-    #[arg(long, value_name = "N", default_value_t = Config::RING_FRAMES)]
+    #[arg(long, value_name = "N", default_value_t = Config::RX_RING_FRAMES)]
     rx_ring: u32,
     /// Frames of each queue's transmit ring: a power of two
-    #[arg(long, value_name = "N", default_value_t = Config::RING_FRAMES)]
+    #[arg(long, value_name = "N", default_value_t = Config::TX_RING_FRAMES)]
     tx_ring: u32,
     /// Numeric user and group to become once the queues are open [default: stay who it is]
     #[arg(long, value_name = "UID")]

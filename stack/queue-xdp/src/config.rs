@@ -146,14 +146,19 @@ pub struct Config {
 }
 
 impl Config {
-    /// Default of [`frame_count`](Self::frame_count): 8 MiB of UMEM at an MTU of 1500.
-    pub const FRAME_COUNT: u32 = 4096;
+    /// Default of [`frame_count`](Self::frame_count): 64 MiB of UMEM at an MTU of 1500. The FILL
+    /// ring can be full while as many frames again are in the TX ring or with the caller.
+    pub const FRAME_COUNT: u32 = 32_768;
     /// Fewest frames: a burst each way in the rings, and one each way with the caller.
     pub const FRAME_COUNT_MIN: u32 = 4 * BURST_FRAMES;
     /// Most frames: 2 GiB of UMEM at an MTU of 1500.
     pub const FRAME_COUNT_MAX: u32 = 1 << 20;
-    /// Default of both ring sizes.
-    pub const RING_FRAMES: u32 = 2048;
+    /// Default of [`rx_ring_frames`](Self::rx_ring_frames): room for a request of each of 10,000
+    /// connections at once. A frame that finds no room is lost, and costs its connection a
+    /// retransmission timeout; the kernel's own sockets would have kept it.
+    pub const RX_RING_FRAMES: u32 = 16_384;
+    /// Default of [`tx_ring_frames`](Self::tx_ring_frames).
+    pub const TX_RING_FRAMES: u32 = 2048;
     /// Most entries of a ring.
     pub const RING_FRAMES_MAX: u32 = 1 << 15;
 
@@ -168,8 +173,8 @@ impl Config {
             copy: CopyWish::Auto,
             busy_poll: BusyPollWish::Auto,
             frame_count: Self::FRAME_COUNT,
-            rx_ring_frames: Self::RING_FRAMES,
-            tx_ring_frames: Self::RING_FRAMES,
+            rx_ring_frames: Self::RX_RING_FRAMES,
+            tx_ring_frames: Self::TX_RING_FRAMES,
         }
     }
 
