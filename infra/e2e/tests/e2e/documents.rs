@@ -52,6 +52,17 @@ fn by_hand_on_loopback_works() {
 }
 
 #[test]
+fn by_hand_over_shared_memory_works() {
+    let _lab = Lab::new();
+    let socket = std::env::temp_dir().join(format!("showdown-readme-{}.sock", std::process::id()));
+    let commands = block("by-hand-memif").replace("/tmp/showdown.sock", &socket.to_string_lossy());
+    let cpu = crate::lab::cpus().saturating_sub(1);
+    let text = shell(&commands.replace("--cpus 1", &format!("--cpus {cpu}")));
+    assert!(text.contains("Requests/sec:"), "{text}");
+    assert!(!text.contains("Socket errors"), "{text}");
+}
+
+#[test]
 fn by_hand_set_up_and_tear_down_are_what_the_script_offers() {
     let setup = block("by-hand-setup");
     assert!(setup.contains("cargo build --release\n"), "{setup}");
