@@ -1,10 +1,12 @@
 //! What this machine lacks of an experiment: modes that are left out, with the cure.
 
 use crate::commands::new_namespace;
-use crate::experiment::{Experiment, Mode};
+use crate::contender::Site;
+use crate::experiment::{Experiment, Mode, Step};
 use crate::reach::Link;
-use anyhow::{Result, ensure};
-use std::path::Path;
+use anyhow::{Context, Result, ensure};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Takes out of an experiment the modes that cannot be measured here, and says of each why, and
@@ -22,9 +24,13 @@ pub(crate) fn retain(experiment: &mut Experiment, bin_dir: &Path) -> Result<Vec<
         lacking.push((Mode::Dpdk, NO_DPDK.to_owned()));
     }
     let is_lacking = |mode: &Mode| lacking.iter().any(|(lacks, _)| lacks == mode);
-    let modes = experiment.axes.mode.iter().copied();
-    let on_memif: Vec<Mode> =
-        modes.filter(|mode| mode.links().contains(&Link::Memif) && !is_lacking(mode)).collect();
+    let in_axes = experiment.axes.mode.iter().copied();
+    let modes: BTreeSet<Mode> =
+        in_axes.chain(experiment.steps.iter().map(|step| step.mode)).collect();
+    let on_memif: Vec<Mode> = modes
+        .into_iter()
+        .filter(|mode| mode.links().contains(&Link::Memif) && !is_lacking(mode))
+        .collect();
     if !on_memif.is_empty()
         && let Err(why) = tap_can_be_made()
     {
@@ -35,7 +41,75 @@ pub(crate) fn retain(experiment: &mut Experiment, bin_dir: &Path) -> Result<Vec<
     if let Some((_, why)) = lacking.iter().find(|(mode, _)| *mode == baseline) {
         ensure!(false, "the baseline {baseline} cannot be measured here: {why}");
     }
-    Ok(lacking.into_iter().map(|(mode, why)| format!("{mode}: {why}")).collect())
+    let mut left_out: Vec<String> =
+        lacking.iter().map(|(mode, why)| format!("{mode}: {why}")).collect();
+    left_out.extend(retain_contenders(experiment, bin_dir));
+    check_server_args(experiment, bin_dir)?;
+    left_out.extend(retain_steps(experiment, &lacking)?);
+    Ok(left_out)
+}
+
+/// Takes out the contenders whose programs are not there.
+fn retain_contenders(experiment: &mut Experiment, bin_dir: &Path) -> Vec<String> {
+    // Nothing of where it shall run has a say in whether its program is there.
+    let site =
+        Site { host: String::new(), port: 0, cpu: 0, dir: PathBuf::new(), bin: bin_dir.to_owned() };
+    let mut left_out = Vec::new();
+    experiment.contenders.retain(|contender| {
+        let lacks = contender.lacks(&site);
+        left_out.extend(lacks.iter().map(|why| format!("{}: {why}", contender.name)));
+        lacks.is_none()
+    });
+    left_out
+}
+
+/// Takes out the steps whose modes are lacking.
+fn retain_steps(experiment: &mut Experiment, lacking: &[(Mode, String)]) -> Result<Vec<String>> {
+    let why = |step: &Step| lacking.iter().find(|(mode, _)| *mode == step.mode);
+    if let Some((first, (_, why))) =
+        experiment.steps.first().and_then(|step| Some((step, why(step)?)))
+    {
+        ensure!(false, "the first step '{}' cannot be measured here: {why}", first.name);
+    }
+    let mut left_out = Vec::new();
+    experiment.steps.retain(|step| {
+        let lacks = why(step);
+        left_out.extend(lacks.map(|(_, why)| format!("{}: {why}", step.name)));
+        lacks.is_none()
+    });
+    Ok(left_out)
+}
+
+/// Checks that the servers have the flags that steps give them. A server that is not there is
+/// missed elsewhere.
+fn check_server_args(experiment: &Experiment, bin_dir: &Path) -> Result<()> {
+    for step in experiment.steps.iter().filter(|step| !step.server_args.is_empty()) {
+        let server = bin_dir.join(format!("server-{}", step.mode));
+        if !server.is_file() {
+            continue;
+        }
+        let output = Command::new(&server).arg("--help").stdin(Stdio::null()).output();
+        let output = output.with_context(|| format!("{} cannot be started", server.display()))?;
+        let help = String::from_utf8_lossy(&output.stdout);
+        for flag in step.flags() {
+            ensure!(
+                has_flag(&help, flag),
+                "the step '{}' gives server-{} the flag {flag}, which it does not have: \
+                 'server-{} --help' lists those that it has",
+                step.name,
+                step.mode,
+                step.mode
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Whether a text of help names a flag, and not only a longer one that begins like it.
+fn has_flag(help: &str, flag: &str) -> bool {
+    let is_end = |c: char| !(c.is_ascii_alphanumeric() || c == '-');
+    let words = help.split(|c: char| is_end(c));
+    words.into_iter().any(|word| word == flag)
 }
 
 const NO_DPDK: &str = "server-dpdk is not built; cure: apt-get install libdpdk-dev pkg-config, \

@@ -1,16 +1,21 @@
 //! How each binary is called.
 
+use crate::contender::{Contender, Site};
 use crate::experiment::Mode;
-use crate::matrix::{FLOOR, Point, Subject};
+use crate::matrix::{FLOOR, GRO, Point, Subject};
 use crate::programs::{Place, Programs};
 use crate::reach::{Link, Transport};
 use crate::topology::Names;
 use record::Cell;
-use std::path::Path;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The kernel's address at the server's end of the veth pair.
-const KERNEL_ADDRESS: &str = "198.18.0.1:8080";
+const KERNEL_HOST: &str = "198.18.0.1";
+/// The port of every server there.
+const PORT: u16 = 8080;
 /// The address that only a userspace stack answers for.
 const BYPASS_ADDRESS: &str = "198.18.0.2:8080";
 /// The first of the addresses that only a generator with a stack of its own answers for.
@@ -43,6 +48,13 @@ ip address add 198.18.0.10/16 dev tap0
 "${@:3}"
 "#;
 
+/// The script by which loadgen sends several requests at once, part of the program so that the
+/// binary stands alone.
+const PIPELINE: &str = include_str!("../../../loadgen/scripts/pipeline.lua");
+/// Most iterations of a ping-pong, whose samples are kept in memory until its end: as many as fit
+/// in a second where one takes a microsecond, and in longer measurements where it takes more.
+const PINGPONG_ITERATIONS_MAX: u32 = 1_000_000;
+
 /// How long and how a cell is loaded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load<'a> {
@@ -59,26 +71,79 @@ impl Programs {
     pub(crate) fn server_command(&self, point: &Point) -> Vec<String> {
         let mut command = self.tied(point.link, |names| &names.server_namespace);
         let cpu = self.server_cpu.to_string();
-        match point.subject {
+        match &point.subject {
             Subject::Floor => {
                 command.extend([self.binary(FLOOR), "reflect".to_owned()]);
                 command.extend(self.end_of_link(point.link, |names| &names.server_interface));
                 command.extend(flag("--cpu", cpu));
             }
+            Subject::Contender(contender) => command.extend(contender.words(&self.site(contender))),
             Subject::Server(mode) => {
+                let mode = *mode;
                 command.push(self.binary(&format!("server-{mode}")));
                 command.extend(self.port(mode, point.link));
                 command.extend(flag("--listen", self.address(point)));
                 command.extend(flag("--cpus", cpu));
                 command.extend(flag("--drain-timeout", DRAIN_S.to_string()));
-                let own = [("--tcp", &point.cell.tcp), ("--wait", &point.cell.wait)];
+                let own = [
+                    ("--tcp", &point.cell.tcp),
+                    ("--wait", &point.cell.wait),
+                    ("--service", &point.cell.service),
+                ];
                 for (name, value) in own {
                     command.extend(value.iter().flat_map(|value| flag(name, value.clone())));
                 }
+                command.extend(point.server_args.iter().cloned());
                 command.extend(self.last(mode, point.link));
             }
         }
         command
+    }
+
+    /// What stands for a contender's placeholders.
+    pub(crate) fn site(&self, contender: &Contender) -> Site {
+        let (host, port) = match self.network {
+            Place::Veth(_) => (KERNEL_HOST.to_owned(), PORT),
+            Place::Loopback(port) => ("127.0.0.1".to_owned(), port),
+        };
+        Site {
+            host,
+            port,
+            cpu: self.server_cpu,
+            dir: self.rendezvous.folder().join(&contender.name),
+            bin: self.folder.clone(),
+        }
+    }
+
+    /// The command that runs a shell's command in the namespace of a cell's server, for so long at
+    /// most.
+    pub(crate) fn shell_command(&self, point: &Point, text: &str, max_s: u32) -> Vec<String> {
+        let mut command = self.tied(point.link, |names| &names.server_namespace);
+        command.extend(["timeout", "--kill-after=1"].map(str::to_owned));
+        command.extend([max_s.to_string(), "sh".to_owned(), "-c".to_owned(), text.to_owned()]);
+        command
+    }
+
+    /// The commands that turn offloads of the veth pair on for a cell, or off again; none where it
+    /// has none on.
+    pub(crate) fn offload_commands(&self, point: &Point, on: bool) -> Vec<Vec<String>> {
+        let Place::Veth(names) = &self.network else { return Vec::new() };
+        let server = (&names.server_namespace, &names.server_interface);
+        let client = (&names.client_namespace, &names.client_interface);
+        let state = if on { "on" } else { "off" };
+        let (ends, features): (Vec<_>, &[&str]) = match point.cell.offloads.as_deref() {
+            None => return Vec::new(),
+            Some(GRO) => (vec![server], &["gro"]),
+            // Scatter-gather goes with the checksums by itself, and does not come back with them.
+            Some(_) if on => (vec![server, client], &["tx", "sg", "tso", "gso", "gro"]),
+            Some(_) => (vec![server, client], &["tx", "tso", "gso", "gro"]),
+        };
+        let command = |(namespace, interface): (&String, &String)| {
+            let mut words = ["ip", "netns", "exec", namespace, "ethtool", "-K", interface].to_vec();
+            words.extend(features.iter().flat_map(|feature| [*feature, state]));
+            words.into_iter().map(str::to_owned).collect()
+        };
+        ends.into_iter().map(command).collect()
     }
 
     /// The flags of a server that say which port of which driver to open.
@@ -110,9 +175,28 @@ impl Programs {
     pub(crate) fn client_command(&self, point: &Point, load: Load<'_>) -> Vec<String> {
         let mut command = self.tied(point.link, |names| &names.client_namespace);
         match point.transport {
+            Some(_) if point.is_echo() => command.extend(self.pingpong(point, load)),
             Some(transport) => command.extend(self.loadgen(point, transport, load)),
             None => command.extend(self.floor_send(point, load)),
         }
+        command
+    }
+
+    /// One message at a time on one connection: whole round trips, by a client that never sleeps.
+    fn pingpong(&self, point: &Point, load: Load<'_>) -> Vec<String> {
+        let duration_ms = (u64::from(load.duration_s) * 1000).to_string();
+        let bytes = point.cell.payload_bytes.unwrap_or_default();
+        let mut command = vec![self.binary("loadgen"), "pingpong".to_owned()];
+        command.extend(["--rtt", "--spin", "--nodelay"].map(str::to_owned));
+        command.extend(flag("--sizes", bytes.to_string()));
+        command.extend(flag("--minms", duration_ms.clone()));
+        command.extend(flag("--maxms", duration_ms));
+        command.extend(flag("--maxiter", PINGPONG_ITERATIONS_MAX.to_string()));
+        command.extend(flag("--warmupms", load.warmup.as_millis().to_string()));
+        command.extend(flag("--warmupiter", "1".to_owned()));
+        command.extend(flag("--affinity", self.client_cpu.to_string()));
+        command.extend(flag("--json", load.json.display().to_string()));
+        command.extend(["tcp".to_owned(), self.address(point)]);
         command
     }
 
@@ -125,6 +209,7 @@ impl Programs {
             format!("-d{}", load.duration_s),
             "--latency".to_owned(),
         ];
+        command.extend(point.cell.rate_rps.map(|rate| format!("-R{rate}")));
         // What every generator does unless told otherwise is not told.
         if transport != Transport::Epoll {
             command.extend(flag("--transport", transport.name().to_owned()));
@@ -138,8 +223,26 @@ impl Programs {
         }
         command.extend(flag("--pin", self.client_cpu.to_string()));
         command.extend(flag("--json", load.json.display().to_string()));
+        if point.cell.pipeline.is_some() {
+            command.extend(flag("-s", self.pipeline_script().display().to_string()));
+        }
         command.push(format!("http://{}{path}", self.address(point)));
+        if let Some(depth) = point.cell.pipeline {
+            command.extend(["--".to_owned(), depth.to_string(), path.clone()]);
+        }
         command
+    }
+
+    /// Writes the script that cells with a pipeline are loaded by.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub(crate) fn write_scripts(&self) -> io::Result<()> {
+        fs::write(self.pipeline_script(), PIPELINE)
+    }
+
+    fn pipeline_script(&self) -> PathBuf {
+        self.rendezvous.folder().join("pipeline.lua")
     }
 
     fn floor_send(&self, point: &Point, load: Load<'_>) -> Vec<String> {
@@ -161,7 +264,11 @@ impl Programs {
     pub(crate) fn conformance_command(&self, point: &Point, json: &Path) -> Vec<String> {
         let mut suite = vec![self.binary("conformance"), "--quick".to_owned()];
         suite.extend(flag("--target", self.address(point)));
-        suite.extend(flag("--server", point.cell.mode.clone()));
+        let name = match &point.subject {
+            Subject::Contender(contender) => contender.name.clone(),
+            Subject::Server(_) | Subject::Floor => point.cell.mode.clone(),
+        };
+        suite.extend(flag("--server", name));
         suite.extend(flag("--json", json.display().to_string()));
         let mut command = match point.link {
             Link::Loopback | Link::Veth => self.tied(point.link, |names| &names.client_namespace),
@@ -211,10 +318,16 @@ impl Programs {
     }
 
     fn address(&self, point: &Point) -> String {
-        let is_bypass = point.mode().is_none_or(Mode::is_bypass);
+        if point.is_bypass() {
+            return BYPASS_ADDRESS.to_owned();
+        }
+        if let Subject::Contender(contender) = &point.subject
+            && let Ok((host, port)) = contender.authority(&self.site(contender))
+        {
+            return format!("{host}:{port}");
+        }
         match self.network {
-            _ if is_bypass => BYPASS_ADDRESS.to_owned(),
-            Place::Veth(_) => KERNEL_ADDRESS.to_owned(),
+            Place::Veth(_) => format!("{KERNEL_HOST}:{PORT}"),
             Place::Loopback(port) => format!("127.0.0.1:{port}"),
         }
     }

@@ -1,19 +1,33 @@
 //! An experiment is a file: what is asked, the axes of the matrix, how often and how long.
 
+pub(crate) mod axes;
+mod steps;
+
+use crate::contender::{CONTENDERS_MAX, Contender};
 use crate::reach::{self, Transport};
 use anyhow::{Context, Result, bail, ensure};
-use clap::ValueEnum;
+pub(crate) use axes::{Axes, Mode, Network, Offloads, Service, Tcp, Wait};
+use axes::{check_connections, distinct};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::path::Path;
+pub(crate) use steps::Step;
 
 /// Experiments that come with the program, by name; the default is the first.
-const SHIPPED: [(&str, &str); 4] = [
+const SHIPPED: [(&str, &str); 13] = [
     ("quick", include_str!("../../experiments/quick.toml")),
+    ("kernel-vs-bypass", include_str!("../../experiments/kernel-vs-bypass.toml")),
+    ("waterfall", include_str!("../../experiments/waterfall.toml")),
+    ("latency", include_str!("../../experiments/latency.toml")),
+    ("connections", include_str!("../../experiments/connections.toml")),
+    ("payload", include_str!("../../experiments/payload.toml")),
+    ("pipelining", include_str!("../../experiments/pipelining.toml")),
+    ("rate-sweep", include_str!("../../experiments/rate-sweep.toml")),
     ("unprivileged", include_str!("../../experiments/unprivileged.toml")),
-    ("bypass-both-ends", include_str!("../../experiments/bypass-both-ends.toml")),
     ("loopback", include_str!("../../experiments/loopback.toml")),
+    ("bypass-both-ends", include_str!("../../experiments/bypass-both-ends.toml")),
+    ("peers", include_str!("../../experiments/peers.toml")),
+    ("aa", include_str!("../../experiments/aa.toml")),
 ];
 
 /// A file larger than this is not an experiment.
@@ -24,152 +38,6 @@ const WARMUP_S_MAX: f64 = 60.0;
 const BUDGET_S_MAX: u32 = 86_400;
 /// Most connections of a cell.
 pub(crate) const CONNECTIONS_MAX: u64 = 1_000_000;
-
-/// A server binary, `server-<mode>`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Mode {
-    /// Raw epoll on the kernel's TCP.
-    Epoll,
-    /// hyper on tokio.
-    Hyper,
-    /// Raw io_uring.
-    Uring,
-    /// Userspace TCP over AF_XDP.
-    Xdp,
-    /// Userspace TCP over shared memory.
-    Memif,
-    /// Userspace TCP over a port of DPDK.
-    Dpdk,
-}
-
-impl Mode {
-    /// The name used everywhere: flags, files, folders.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Epoll => "epoll",
-            Self::Hyper => "hyper",
-            Self::Uring => "uring",
-            Self::Xdp => "xdp",
-            Self::Memif => "memif",
-            Self::Dpdk => "dpdk",
-        }
-    }
-
-    /// Whether the server has `--wait`.
-    pub(crate) const fn has_wait(self) -> bool {
-        matches!(self, Self::Epoll | Self::Uring)
-    }
-
-    /// Whether the server bypasses the kernel's TCP, and so has `--tcp`.
-    pub(crate) const fn is_bypass(self) -> bool {
-        matches!(self, Self::Xdp | Self::Memif | Self::Dpdk)
-    }
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
-
-/// The TCP of a bypass server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Tcp {
-    /// The smoltcp crate's.
-    Smoltcp,
-    /// This project's own.
-    Native,
-}
-
-impl Tcp {
-    /// The flag's spelling.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Smoltcp => "smoltcp",
-            Self::Native => "native",
-        }
-    }
-}
-
-/// How an idle server waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Wait {
-    /// Asleep in the kernel.
-    Block,
-    /// Never asleep.
-    Spin,
-}
-
-impl Wait {
-    /// The flag's spelling.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Block => "block",
-            Self::Spin => "spin",
-        }
-    }
-}
-
-/// What joins client and server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Network {
-    /// Two namespaces joined by a veth pair; needs root.
-    Veth,
-    /// 127.0.0.1 for kernel servers; needs nothing.
-    Loopback,
-}
-
-impl Network {
-    /// The name used in files.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Veth => "veth",
-            Self::Loopback => "loopback",
-        }
-    }
-}
-
-/// The axes of the matrix. An axis that a mode does not have is left out of its cells.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Axes {
-    /// Servers.
-    pub(crate) mode: Vec<Mode>,
-    /// TCP of the bypass servers.
-    #[serde(default = "default_tcp")]
-    pub(crate) tcp: Vec<Tcp>,
-    /// How the servers wait that can choose.
-    #[serde(default = "default_wait")]
-    pub(crate) wait: Vec<Wait>,
-    /// How the generator reaches them.
-    #[serde(default = "default_transport")]
-    pub(crate) transport: Vec<Transport>,
-    /// Connections of the load.
-    pub(crate) connections: Vec<u64>,
-    /// Paths requested.
-    #[serde(default = "default_path")]
-    pub(crate) path: Vec<String>,
-}
-
-fn default_tcp() -> Vec<Tcp> {
-    vec![Tcp::Smoltcp]
-}
-
-fn default_wait() -> Vec<Wait> {
-    vec![Wait::Block]
-}
-
-fn default_transport() -> Vec<Transport> {
-    vec![Transport::Epoll]
-}
-
-fn default_path() -> Vec<String> {
-    vec!["/plaintext".to_owned()]
-}
 
 /// How often and how long.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -193,9 +61,65 @@ pub(crate) struct Quick {
     /// How often and how long.
     #[serde(flatten)]
     pub(crate) effort: Effort,
-    /// Connections of the load, where the experiment has more than fit in the time.
+    /// Axes with fewer values, where the experiment has more cells than fit in the time.
+    #[serde(flatten)]
+    pub(crate) axes: FewerValues,
+}
+
+/// Values in the place of those of an axis.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct FewerValues {
+    /// Servers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mode: Option<Vec<Mode>>,
+    /// TCP of the bypass servers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tcp: Option<Vec<Tcp>>,
+    /// How the servers wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) wait: Option<Vec<Wait>>,
+    /// What the servers do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) service: Option<Vec<Service>>,
+    /// How the generator reaches them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) transport: Option<Vec<Transport>>,
+    /// Offloads of the veth pair.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) offloads: Option<Vec<Offloads>>,
+    /// Connections of the load.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) connections: Option<Vec<u64>>,
+    /// Bytes of the body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) payload: Option<Vec<u64>>,
+    /// Requests sent at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pipeline: Option<Vec<u64>>,
+    /// Requests per second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rate: Option<Vec<u64>>,
+}
+
+impl FewerValues {
+    /// Puts the values in the place of those of the axes.
+    fn replace(self, axes: &mut Axes) {
+        fn put<T>(values: Option<Vec<T>>, axis: &mut Vec<T>) {
+            if let Some(values) = values {
+                *axis = values;
+            }
+        }
+        put(self.mode, &mut axes.mode);
+        put(self.tcp, &mut axes.tcp);
+        put(self.wait, &mut axes.wait);
+        put(self.service, &mut axes.service);
+        put(self.transport, &mut axes.transport);
+        put(self.offloads, &mut axes.offloads);
+        put(self.connections, &mut axes.connections);
+        put(self.payload, &mut axes.payload);
+        put(self.pipeline, &mut axes.pipeline);
+        put(self.rate, &mut axes.rate);
+    }
 }
 
 /// An experiment.
@@ -225,6 +149,12 @@ pub(crate) struct Experiment {
     pub(crate) floor: bool,
     /// The axes of the matrix.
     pub(crate) axes: Axes,
+    /// Cells named one by one, in their order, each a change to the one before it.
+    #[serde(rename = "step", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) steps: Vec<Step>,
+    /// Servers that are not ours.
+    #[serde(rename = "contender", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) contenders: Vec<Contender>,
     /// Most connections of a mode, where it shall not have all of the axis.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) connections_max: BTreeMap<Mode, u64>,
@@ -241,7 +171,7 @@ struct File {
     question: String,
     hypothesis: String,
     topology: Network,
-    baseline: Mode,
+    baseline: Option<Mode>,
     rounds: u32,
     duration_s: u32,
     warmup_s: f64,
@@ -252,6 +182,12 @@ struct File {
     #[serde(default)]
     floor: bool,
     axes: Axes,
+    #[serde(default)]
+    step: Vec<Step>,
+    #[serde(default)]
+    contenders: Vec<String>,
+    #[serde(default)]
+    contender: Vec<Contender>,
     #[serde(default)]
     connections_max: BTreeMap<Mode, u64>,
     quick: Option<QuickTable>,
@@ -266,13 +202,34 @@ struct QuickTable {
     warmup_s: f64,
     repeats: u32,
     budget_s: u32,
+    mode: Option<Vec<Mode>>,
+    tcp: Option<Vec<Tcp>>,
+    wait: Option<Vec<Wait>>,
+    service: Option<Vec<Service>>,
+    transport: Option<Vec<Transport>>,
+    offloads: Option<Vec<Offloads>>,
     connections: Option<Vec<u64>>,
+    payload: Option<Vec<u64>>,
+    pipeline: Option<Vec<u64>>,
+    rate: Option<Vec<u64>>,
 }
 
 impl From<QuickTable> for Quick {
     fn from(table: QuickTable) -> Self {
-        let QuickTable { rounds, duration_s, warmup_s, repeats, budget_s, connections } = table;
-        Self { effort: Effort { rounds, duration_s, warmup_s, repeats, budget_s }, connections }
+        let QuickTable { rounds, duration_s, warmup_s, repeats, budget_s, .. } = table;
+        let axes = FewerValues {
+            mode: table.mode,
+            tcp: table.tcp,
+            wait: table.wait,
+            service: table.service,
+            transport: table.transport,
+            offloads: table.offloads,
+            connections: table.connections,
+            payload: table.payload,
+            pipeline: table.pipeline,
+            rate: table.rate,
+        };
+        Self { effort: Effort { rounds, duration_s, warmup_s, repeats, budget_s }, axes }
     }
 }
 
@@ -281,8 +238,12 @@ impl From<QuickTable> for Quick {
 pub(crate) struct Overrides {
     /// Take the experiment's `[quick]` table.
     pub(crate) quick: bool,
-    /// Only these modes.
-    pub(crate) modes: Option<Vec<Mode>>,
+    /// Other values of the axes.
+    pub(crate) axes: FewerValues,
+    /// More contenders: names, files, or `NAME=COMMAND`.
+    pub(crate) contenders: Vec<String>,
+    /// Seed of the order and of the bootstrap.
+    pub(crate) seed: Option<u64>,
     /// Rounds.
     pub(crate) rounds: Option<u32>,
     /// Seconds of each measurement.
@@ -329,21 +290,28 @@ impl Experiment {
     /// # Errors
     /// A sentence that names the key and what it may be.
     pub(crate) fn parse(name: &str, text: &str) -> Result<Self> {
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         ensure!(
-            !name.is_empty() && name.len() <= 64 && name.chars().all(plain),
+            is_plain_name(name, ""),
             "'{name}' cannot name a results folder: call the experiment's file by up to 64 \
              letters, digits, '-' and '_'"
         );
         let file: File = toml::from_str(text).map_err(|error| {
             anyhow::anyhow!("experiment {name} is not understood: {}", error.to_string().trim())
         })?;
+        let baseline = file.baseline.or_else(|| file.step.first().map(|step| step.mode));
+        let baseline = baseline.with_context(|| {
+            format!("experiment {name} is not understood: missing field `baseline`")
+        })?;
+        let mut contenders = file.contender;
+        for entry in &file.contenders {
+            contenders.extend(Contender::named(entry)?);
+        }
         let experiment = Self {
             name: name.to_owned(),
             question: file.question,
             hypothesis: file.hypothesis,
             topology: file.topology,
-            baseline: file.baseline,
+            baseline,
             effort: Effort {
                 rounds: file.rounds,
                 duration_s: file.duration_s,
@@ -355,6 +323,8 @@ impl Experiment {
             seed: file.seed,
             floor: file.floor,
             axes: file.axes,
+            steps: file.step,
+            contenders,
             connections_max: file.connections_max,
             quick: file.quick.map(Quick::from),
         };
@@ -378,11 +348,13 @@ impl Experiment {
                 )
             })?;
             self.effort = quick.effort;
-            self.axes.connections = quick.connections.unwrap_or(self.axes.connections);
+            quick.axes.replace(&mut self.axes);
         }
-        if let Some(modes) = &overrides.modes {
-            self.axes.mode.clone_from(modes);
+        overrides.axes.clone().replace(&mut self.axes);
+        for entry in &overrides.contenders {
+            self.contenders.extend(Contender::named(entry)?);
         }
+        self.seed = overrides.seed.or(self.seed);
         self.effort.rounds = overrides.rounds.unwrap_or(self.effort.rounds);
         self.effort.duration_s = overrides.duration_s.unwrap_or(self.effort.duration_s);
         self.check().with_context(|| format!("experiment {} cannot be run so", self.name))?;
@@ -391,28 +363,69 @@ impl Experiment {
 
     fn check(&self) -> Result<()> {
         self.effort.check()?;
-        if let Some(quick) = &self.quick {
-            quick.effort.check().context("in its [quick] table")?;
-            if let Some(connections) = &quick.connections {
-                check_connections(connections).context("in its [quick] table")?;
-            }
-        }
         ensure!(
             (0.0..=1.0).contains(&self.steal_share_max),
             "steal_share_max = {} is a share: 0 to 1",
             self.steal_share_max
         );
         self.axes.check()?;
-        ensure!(
-            self.axes.mode.contains(&self.baseline),
-            "the baseline {} is not among the modes, and ratios need it: add it to the modes, or \
-             choose another baseline",
-            self.baseline
-        );
+        self.check_steps()?;
+        self.check_contenders()?;
+        self.check_baseline()?;
         for most in self.connections_max.values() {
             check_connections(&[*most]).context("in its [connections_max] table")?;
         }
-        self.axes.mode.iter().try_for_each(|mode| self.check_reach(*mode))
+        self.axes.mode.iter().try_for_each(|mode| self.check_reach(*mode))?;
+        if let Some(Quick { effort, axes }) = &self.quick {
+            effort.check().context("in its [quick] table")?;
+            // What is left when it is taken has to be an experiment, too.
+            let mut short = Self { quick: None, ..self.clone() };
+            axes.clone().replace(&mut short.axes);
+            short.check().context("with its [quick] table")?;
+        }
+        Ok(())
+    }
+
+    fn check_baseline(&self) -> Result<()> {
+        let Self { axes, baseline, .. } = self;
+        if axes.mode.is_empty() {
+            let first = self.steps.first().map(|step| step.mode);
+            ensure!(
+                first.is_some(),
+                "the axis mode is empty: give it at least one value, or add a [[step]]"
+            );
+            ensure!(
+                first == Some(*baseline),
+                "without an axis mode the first step is the baseline: leave out baseline"
+            );
+            return Ok(());
+        }
+        distinct("mode", &axes.mode)?;
+        ensure!(
+            axes.mode.contains(baseline),
+            "the baseline {baseline} is not among the modes, and ratios need it: add it to the \
+             modes, or choose another baseline"
+        );
+        Ok(())
+    }
+
+    fn check_contenders(&self) -> Result<()> {
+        ensure!(
+            self.contenders.len() <= CONTENDERS_MAX,
+            "{} contenders are more than {CONTENDERS_MAX}",
+            self.contenders.len()
+        );
+        let mut names: BTreeSet<&str> = self.steps.iter().map(|step| step.name.as_str()).collect();
+        for contender in &self.contenders {
+            contender.check()?;
+            ensure!(
+                names.insert(&contender.name),
+                "two contenders, or a contender and a step, are called '{}': give one of them \
+                 another name",
+                contender.name
+            );
+        }
+        Ok(())
     }
 
     /// A mode that cannot be reached at all is a mistake, not a combination to leave out.
@@ -462,41 +475,10 @@ impl Effort {
     }
 }
 
-impl Axes {
-    fn check(&self) -> Result<()> {
-        distinct("mode", &self.mode)?;
-        distinct("tcp", &self.tcp)?;
-        distinct("wait", &self.wait)?;
-        distinct("transport", &self.transport)?;
-        check_connections(&self.connections)?;
-        distinct("path", &self.path)?;
-        for path in &self.path {
-            ensure!(
-                path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic()),
-                "path '{path}' does not begin with '/' or has characters that a request line \
-                 cannot carry"
-            );
-        }
-        Ok(())
-    }
-}
-
-fn check_connections(connections: &[u64]) -> Result<()> {
-    distinct("connections", connections)?;
-    for connections in connections {
-        ensure!(
-            (1..=CONNECTIONS_MAX).contains(connections),
-            "connections = {connections} is not 1 to {CONNECTIONS_MAX}"
-        );
-    }
-    Ok(())
-}
-
-fn distinct<T: Ord>(axis: &str, values: &[T]) -> Result<()> {
-    ensure!(!values.is_empty(), "the axis {axis} is empty: give it at least one value");
-    let set: BTreeSet<&T> = values.iter().collect();
-    ensure!(set.len() == values.len(), "the axis {axis} names a value twice");
-    Ok(())
+/// Whether a name is 1 to 64 letters, digits, `-`, `_`, and characters of `more`.
+pub(crate) fn is_plain_name(name: &str, more: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c) || more.contains(c);
+    (1..=64).contains(&name.len()) && name.chars().all(plain)
 }
 
 #[cfg(test)]

@@ -18,6 +18,10 @@ mode = ["epoll", "xdp"]
 connections = [32]
 "#;
 
+fn modes(modes: &[Mode]) -> FewerValues {
+    FewerValues { mode: Some(modes.to_vec()), ..FewerValues::default() }
+}
+
 /// Replaces one line of the good file and expects a message that contains all the parts.
 fn refuses(line: &str, replacement: &str, parts: &[&str]) {
     assert!(GOOD.contains(line), "{line} is not in the good file");
@@ -93,7 +97,7 @@ fn contradictions_are_refused_with_the_cure() {
     refuses("baseline = \"epoll\"", "baseline = \"uring\"", &["uring is not among the modes"]);
     refuses("topology = \"veth\"", "topology = \"loopback\"", &["xdp needs an interface", "veth"]);
     refuses(r#""xdp""#, r#""memif""#, &["memif is reached by none", "add memif to the axis"]);
-    let only_xdp = Overrides { modes: Some(vec![Mode::Xdp]), ..Overrides::default() };
+    let only_xdp = Overrides { axes: modes(&[Mode::Xdp]), ..Overrides::default() };
     let message =
         format!("{:#}", Experiment::parse("test", GOOD).unwrap().with(&only_xdp).unwrap_err());
     assert!(message.contains("baseline epoll is not among the modes"), "{message}");
@@ -111,16 +115,17 @@ fn quick_may_have_fewer_connections() {
     assert_eq!(experiment.with(&overrides).unwrap().axes.connections, [256]);
     let none = "connections = [32]\n[quick]\nrounds = 1\nduration_s = 1\nwarmup_s = 0.1\n\
                 repeats = 0\nbudget_s = 9\nconnections = []";
-    refuses("connections = [32]", none, &["in its [quick] table", "connections is empty"]);
+    refuses("connections = [32]", none, &["with its [quick] table", "connections is empty"]);
 }
 
 #[test]
 fn the_command_line_has_the_last_word() {
     let overrides = Overrides {
         quick: true,
-        modes: Some(vec![Mode::Uring, Mode::Epoll]),
+        axes: modes(&[Mode::Uring, Mode::Epoll]),
         rounds: Some(3),
         duration_s: Some(4),
+        ..Overrides::default()
     };
     let experiment = Experiment::load("quick").unwrap().with(&overrides).unwrap();
     assert_eq!(experiment.axes.mode, [Mode::Uring, Mode::Epoll]);
@@ -134,7 +139,10 @@ fn unknown_names_and_names_unfit_for_a_folder_are_refused() {
         let message = format!("{:#}", Experiment::load(name).unwrap_err());
         assert!(message.contains(part), "{name}: {message}");
     };
-    check("quik", "the names are quick, unprivileged, bypass-both-ends, loopback");
+    check(
+        "quik",
+        "the names are quick, kernel-vs-bypass, waterfall, latency, connections, payload",
+    );
     check("no/such.toml", "cannot be read");
     let message = format!("{:#}", Experiment::parse("a b", GOOD).unwrap_err());
     assert!(message.contains("cannot name a results folder"), "{message}");

@@ -4,13 +4,14 @@
 //! suite before the rounds begin. One that fails is shown as failed and not measured.
 
 use crate::commands::DRAIN_S;
+use crate::contender::Contender;
 use crate::experiment::{Experiment, Mode};
-use crate::matrix::{Point, Subject};
+use crate::matrix::{self, Point, Subject};
 use crate::measure::start_server;
-use crate::process::{Events, Process};
+use crate::process::{Events, Interrupted, Process};
 use crate::programs::Programs;
 use anyhow::{Context, Result, bail};
-use record::Verdict;
+use record::{Cell, Verdict};
 use serde::Deserialize;
 use std::fs;
 use std::path::Path;
@@ -44,7 +45,7 @@ struct Row {
 /// One point for each different server of a matrix; a floor is none.
 pub(crate) fn servers(points: &[Point]) -> Vec<&Point> {
     let mut servers: Vec<&Point> = Vec::new();
-    for point in points.iter().filter(|point| point.mode().is_some()) {
+    for point in points.iter().filter(|point| point.subject != Subject::Floor) {
         if !servers.iter().any(|other| is_same_server(other, point)) {
             servers.push(point);
         }
@@ -52,9 +53,10 @@ pub(crate) fn servers(points: &[Point]) -> Vec<&Point> {
     servers
 }
 
-fn is_same_server(left: &Point, right: &Point) -> bool {
-    let of = |point: &Point| (point.mode(), point.link, point.cell.tcp.clone());
-    of(left) == of(right) && left.cell.wait == right.cell.wait
+/// Whether two points have the same server, under whatever load.
+pub(crate) fn is_same_server(left: &Point, right: &Point) -> bool {
+    let of = |point: &Point| (point.link, point.cell.tcp.clone(), point.cell.wait.clone());
+    left.subject == right.subject && of(left) == of(right) && left.server_args == right.server_args
 }
 
 /// Puts every server of the matrix to the short pass.
@@ -69,8 +71,13 @@ pub(crate) fn examine(
 ) -> Result<Vec<Verdict>> {
     let json = scratch.join("conformance.json");
     let examined = servers(points).into_iter().map(|point| {
-        let verdict = examine_one(point, programs, events, &json)
-            .with_context(|| format!("conformance of {}", point.cell.mode))?;
+        let verdict = match &point.subject {
+            Subject::Contender(contender) => {
+                examine_contender(contender, point, programs, events, &json)
+            }
+            Subject::Server(_) | Subject::Floor => examine_one(point, programs, events, &json)
+                .with_context(|| format!("conformance of {}", point.cell.mode)),
+        }?;
         eprintln!("{}: {}", server_label(&verdict), words(&verdict));
         Ok(verdict)
     });
@@ -85,13 +92,50 @@ fn words(verdict: &Verdict) -> String {
     }
 }
 
+fn is_contender(point: &Point) -> bool {
+    matches!(point.subject, Subject::Contender(_))
+}
+
 /// The name of a server in lines about its conformance.
 pub(crate) fn server_label(verdict: &Verdict) -> String {
-    let Verdict { mode, tcp, wait, link, .. } = verdict;
+    let Verdict { mode, tcp, wait, link, name, .. } = verdict;
+    if let Some(name) = name {
+        return name.clone();
+    }
     // Only DPDK's server can be on several links in one experiment.
     let link = link.as_ref().filter(|_| mode == Mode::Dpdk.name());
     let parts = [Some(mode), link, tcp.as_ref(), wait.as_ref()];
     parts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" ")
+}
+
+/// Puts a server that is not ours to the pass. That it fails it, or crashes, keeps it out of
+/// nothing; that it does not start does.
+fn examine_contender(
+    contender: &Contender,
+    point: &Point,
+    programs: &Programs,
+    events: &Events,
+    json: &Path,
+) -> Result<Verdict> {
+    let error = match examine_one(point, programs, events, json) {
+        Ok(verdict) => return Ok(verdict),
+        Err(error) if error.is::<Interrupted>() => return Err(error),
+        Err(error) => error,
+    };
+    // Whether it starts at all is asked first: a measurement needs no more.
+    let _site = programs.prepare(point, events)?;
+    let (server, _, _) = start_server(point, programs, events)
+        .with_context(|| format!("contender {}", contender.name))?;
+    server.stop(events, Duration::from_secs(DRAIN_S.into()) + STOP_GRACE)?;
+    let nothing = Report {
+        rows: Vec::new(),
+        stale_exceptions: Vec::new(),
+        passed: 0,
+        failed: 1,
+        excepted: 0,
+    };
+    let failures = vec![format!("the pass was not finished: {error:#}")];
+    Ok(Verdict { failures, ..verdict(point, nothing) })
 }
 
 fn examine_one(
@@ -100,6 +144,9 @@ fn examine_one(
     events: &Events,
     json: &Path,
 ) -> Result<Verdict> {
+    // The suite speaks HTTP: of a server that is to return every byte it examines that service.
+    let point = &Point { cell: Cell { service: None, ..point.cell.clone() }, ..point.clone() };
+    let _site = programs.prepare(point, events)?;
     let (server, _, _) = start_server(point, programs, events)?;
     let command = programs.conformance_command(point, json);
     let suite = Process::spawn(events, "conformance", command)?;
@@ -132,6 +179,7 @@ fn verdict(point: &Point, report: Report) -> Verdict {
         tcp: point.cell.tcp.clone(),
         wait: point.cell.wait.clone(),
         link: point.cell.link.clone(),
+        name: point.cell.name.clone().filter(|_| is_contender(point)),
         passed: report.passed,
         failed: report.failed,
         excepted: report.excepted,
@@ -150,6 +198,7 @@ pub(crate) fn admitted(
 ) -> Result<Vec<Point>> {
     let has_passed = |point: &Point| {
         point.subject == Subject::Floor
+            || is_contender(point)
             || verdicts.iter().any(|verdict| {
                 verdict.failed == 0
                     && verdict.mode == point.cell.mode
@@ -169,12 +218,5 @@ pub(crate) fn admitted(
         );
     }
     let keeps: Vec<bool> = points.iter().map(has_passed).collect();
-    let place_of = |old: usize| keeps[..old].iter().filter(|keeps| **keeps).count();
-    let kept = points.into_iter().zip(&keeps).filter(|(_, keeps)| **keeps);
-    let moved = kept.map(|(point, _)| Point {
-        baseline: place_of(point.baseline),
-        floor: point.floor.map(place_of),
-        ..point
-    });
-    Ok(moved.collect())
+    Ok(matrix::keep(points, &keeps))
 }

@@ -7,7 +7,8 @@
 //! ```text
 //! experiment ──► matrix ──► run ──► measure ──► process, procfs
 //!   (file)       (cells)     │      (one cell)
-//!                            └──► summarise ──► table, results
+//!                 │          └──► summarise ──► table, results
+//!                 └──► plan
 //! ```
 //!
 //! What it deliberately does not do: answer or send requests; the servers and the generator are
@@ -17,11 +18,15 @@
 mod available;
 mod clock;
 mod commands;
+mod contender;
 mod environment;
 mod experiment;
 mod gate;
 mod matrix;
 mod measure;
+mod pingpong;
+mod plan;
+mod probe;
 mod process;
 mod procfs;
 mod programs;
@@ -29,6 +34,8 @@ mod progress;
 mod reach;
 mod results;
 mod run;
+mod selection;
+mod site;
 mod statistics;
 mod summarise;
 mod table;
@@ -36,9 +43,9 @@ mod topology;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use experiment::{Experiment, Mode, Overrides};
 use process::{Events, Interrupted};
 use run::Options;
+use selection::Selection;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -57,6 +64,8 @@ enum Command {
     Run(Run),
     /// List the experiments that come with this program
     List,
+    /// Say what an experiment would run, and run nothing
+    Plan(Plan),
     /// Bring the local topology up or down, or show it
     Topology {
         /// What to do
@@ -70,24 +79,20 @@ enum Command {
 
 #[derive(Args)]
 struct Run {
-    /// Name of an experiment (see 'showdown list'), or path of a .toml file
-    #[arg(value_name = "NAME|FILE", default_value = "quick")]
-    experiment: String,
-    /// Take the short form of the experiment: at most a minute
-    #[arg(long)]
-    quick: bool,
-    /// Only these modes, for example epoll,xdp; the baseline must be among them
-    #[arg(long, value_name = "LIST", value_enum, value_delimiter = ',')]
-    modes: Option<Vec<Mode>>,
+    #[command(flatten)]
+    selection: Selection,
     /// Make the results folder in this one
     #[arg(long, value_name = "DIR", default_value = "results")]
     out: PathBuf,
-    /// Rounds; each measures every server once
-    #[arg(long, value_name = "N")]
-    rounds: Option<u32>,
-    /// Whole seconds of each measurement
-    #[arg(long, value_name = "SECONDS")]
-    duration: Option<u32>,
+    /// Folder of the servers and of loadgen [default: where this program lies]
+    #[arg(long, value_name = "DIR")]
+    bin_dir: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct Plan {
+    #[command(flatten)]
+    selection: Selection,
     /// Folder of the servers and of loadgen [default: where this program lies]
     #[arg(long, value_name = "DIR")]
     bin_dir: Option<PathBuf>,
@@ -107,6 +112,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(arguments) => run(arguments),
         Command::List => list(),
+        Command::Plan(arguments) => plan(arguments),
         Command::Topology { verb, dry_run } => topology(verb, dry_run),
     };
     done.unwrap_or_else(|error| {
@@ -120,13 +126,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Run) -> Result<ExitCode> {
-    let overrides = Overrides {
-        quick: arguments.quick,
-        modes: arguments.modes,
-        rounds: arguments.rounds,
-        duration_s: arguments.duration,
-    };
-    let experiment = Experiment::load(&arguments.experiment)?.with(&overrides)?;
+    let experiment = arguments.selection.experiment()?;
     let bin_dir = arguments.bin_dir.map_or_else(run::own_folder, Ok)?;
     // From here on a signal ends the run in order.
     let events = Events::new()?;
@@ -136,13 +136,13 @@ fn run(arguments: Run) -> Result<ExitCode> {
 }
 
 fn list() -> Result<ExitCode> {
-    let mut text = String::new();
-    for name in Experiment::shipped() {
-        let experiment = Experiment::load(name)?;
-        let minutes = run::estimate_s(&experiment)? / 60.0;
-        text.push_str(&format!("{name:<16} {:>5.1} min  {}\n", minutes, experiment.question));
-    }
-    print(&text)
+    print(&plan::list()?)
+}
+
+fn plan(arguments: Plan) -> Result<ExitCode> {
+    let experiment = arguments.selection.experiment()?;
+    let bin_dir = arguments.bin_dir.map_or_else(run::own_folder, Ok)?;
+    print(&plan::describe(experiment, bin_dir)?)
 }
 
 fn topology(verb: Verb, dry_run: bool) -> Result<ExitCode> {

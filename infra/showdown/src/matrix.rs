@@ -1,10 +1,17 @@
 //! The matrix of an experiment: its axes multiplied into cells, and the baseline of each.
 
-use crate::experiment::{Axes, Experiment, Mode, Tcp, Wait};
-use crate::reach::{self, Link, Transport};
+mod cells;
+mod label;
+
+use crate::contender::Contender;
+use crate::experiment::{Experiment, Mode, Step, Tcp};
+use crate::reach::{Link, Transport};
 use anyhow::{Context, Result, ensure};
+use cells::Cells;
+pub(crate) use cells::GRO;
+pub(crate) use label::label;
 use record::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Most cells of an experiment.
 const CELLS_MAX: usize = 256;
@@ -16,10 +23,12 @@ const IN_FLIGHT_MAX: u64 = 256;
 pub(crate) const FLOOR: &str = "floor";
 
 /// What runs at the server's end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
     /// The server of a mode.
     Server(Mode),
+    /// A server that is not ours.
+    Contender(Arc<Contender>),
     /// A queue that reflects frames, with no stack on it.
     Floor,
 }
@@ -35,6 +44,10 @@ pub(crate) struct Point {
     pub(crate) transport: Option<Transport>,
     /// As it is recorded.
     pub(crate) cell: Cell,
+    /// Flags of the server beside those that follow from the cell.
+    pub(crate) server_args: Vec<String>,
+    /// Index of its step in [`Experiment::steps`], where it is one.
+    pub(crate) step: Option<usize>,
     /// Index of the baseline's cell in the matrix; its own for the baseline itself and for floors.
     pub(crate) baseline: usize,
     /// Index of its link's floor with as many frames in flight, where that is measured.
@@ -42,47 +55,90 @@ pub(crate) struct Point {
 }
 
 impl Point {
-    /// The server's mode; none for a floor.
+    /// The server's mode; none for a floor and for a contender.
     pub(crate) fn mode(&self) -> Option<Mode> {
         match self.subject {
             Subject::Server(mode) => Some(mode),
-            Subject::Floor => None,
+            Subject::Contender(_) | Subject::Floor => None,
         }
+    }
+
+    /// Whether the server listens on the address that only a userspace stack answers for.
+    pub(crate) fn is_bypass(&self) -> bool {
+        match self.subject {
+            Subject::Server(mode) => mode.is_bypass(),
+            Subject::Contender(_) => false,
+            Subject::Floor => true,
+        }
+    }
+
+    /// Whether the server returns every byte instead of answering HTTP.
+    pub(crate) fn is_echo(&self) -> bool {
+        self.cell.service.is_some()
     }
 }
 
 /// What an experiment measures in each round.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
-    /// The cells: those of servers in the order of the axes, mode first, then the floors.
+    /// The cells: those of servers in the order of the axes, mode first, then the steps, then the
+    /// contenders, then the floors.
     pub(crate) points: Vec<Point>,
     /// Combinations of the axes that cannot be, a sentence each.
     pub(crate) left_out: Vec<String>,
 }
 
+/// The steps of an experiment in their order, each with the index of its point; those without one
+/// are left out.
+pub(crate) fn steps<'a>(experiment: &'a Experiment, points: &[Point]) -> Vec<(&'a Step, usize)> {
+    let place = |step: usize| points.iter().position(|point| point.step == Some(step));
+    let steps = experiment.steps.iter().enumerate();
+    steps.filter_map(|(index, step)| Some((step, place(index)?))).collect()
+}
+
+/// The points that are to be kept, with the places of those that they are compared with. A point
+/// whose baseline is not kept must not be kept either.
+pub(crate) fn keep(points: Vec<Point>, keeps: &[bool]) -> Vec<Point> {
+    let place_of = |old: usize| keeps[..old].iter().filter(|keeps| **keeps).count();
+    let kept = points.into_iter().zip(keeps).filter(|(_, keeps)| **keeps);
+    let moved = kept.map(|(point, _)| Point {
+        baseline: place_of(point.baseline),
+        floor: point.floor.map(place_of),
+        ..point
+    });
+    moved.collect()
+}
+
 /// Multiplies the axes. An axis that a mode does not have is left out of its cells, so that no
 /// cell appears twice, and a combination that cannot be is left out and named: a transport that
-/// has no link to a mode, and more connections than the two can have where a process may open
-/// `open_files`.
+/// has no link to a mode, more connections than the two can have where a process may open
+/// `open_files`, a way of waiting that the link has no device for, and others of the kind.
 ///
-/// The baseline of a cell has the same path, and the first value of each axis that belongs to the
-/// server (tcp, wait): a spinning server is compared with the blocking baseline, never with a
-/// spinning one. It has the same transport and number of connections where it can, else the first
-/// transport and the nearest number.
+/// The baseline of a cell has the same request (path, payload, pipeline, rate, service), and the
+/// first value of each axis that belongs to the server (tcp, wait): a spinning server is compared
+/// with the blocking baseline, never with a spinning one. It has the same transport and number of
+/// connections where it can, else the first transport and the nearest number. The baseline of a
+/// step is the first step.
 ///
 /// # Errors
 /// A sentence where the product has more than 256 cells, or where nothing is left of the baseline.
 pub(crate) fn expand(experiment: &Experiment, open_files: u64) -> Result<Plan> {
-    let mut left_out = LeftOut::default();
-    let mut points = Vec::new();
+    let mut cells = Cells::new(experiment, open_files);
     for &mode in &experiment.axes.mode {
-        add_mode(&mut points, &mut left_out, mode, experiment, open_files);
+        cells.add_mode(mode);
     }
+    for (index, step) in experiment.steps.iter().enumerate() {
+        cells.add_step(index, step);
+    }
+    for contender in &experiment.contenders {
+        cells.add_contender(contender);
+    }
+    let (mut points, left_out) = cells.finish();
     ensure!(
         !points.is_empty(),
         "nothing is left of experiment {}: {}",
         experiment.name,
-        left_out.sentences().join("; ")
+        left_out.join("; ")
     );
     for index in 0..points.len() {
         points[index].baseline = baseline_of(&points[index], &points, experiment)?;
@@ -96,124 +152,33 @@ pub(crate) fn expand(experiment: &Experiment, open_files: u64) -> Result<Plan> {
         experiment.name,
         points.len()
     );
-    Ok(Plan { points, left_out: left_out.sentences() })
-}
-
-/// Adds the cells of one mode.
-fn add_mode(
-    points: &mut Vec<Point>,
-    left_out: &mut LeftOut,
-    mode: Mode,
-    experiment: &Experiment,
-    open_files: u64,
-) {
-    let axes = &experiment.axes;
-    let ways = ways(mode, experiment, left_out);
-    for tcp in tcp_values(mode, axes) {
-        for wait in wait_values(mode, axes) {
-            for &(transport, link) in &ways {
-                let most = Most::of(mode, transport, experiment, open_files);
-                for &connections in &axes.connections {
-                    if connections > most.connections {
-                        left_out.too_many(connections, &most.why, mode);
-                        continue;
-                    }
-                    points.extend(axes.path.iter().map(|path| Point {
-                        subject: Subject::Server(mode),
-                        link,
-                        transport: Some(transport),
-                        cell: Cell {
-                            mode: mode.name().to_owned(),
-                            tcp: tcp.map(|tcp| tcp.name().to_owned()),
-                            wait: wait.map(|wait| wait.name().to_owned()),
-                            link: Some(link.name().to_owned()),
-                            transport: Some(transport.name().to_owned()),
-                            connections,
-                            path: path.clone(),
-                            ..Cell::default()
-                        },
-                        baseline: 0,
-                        floor: None,
-                    }));
-                }
-            }
-        }
-    }
-}
-
-/// How a mode is reached: by which transports, over which links.
-fn ways(mode: Mode, experiment: &Experiment, left_out: &mut LeftOut) -> Vec<(Transport, Link)> {
-    let mut ways = Vec::new();
-    for &transport in &experiment.axes.transport {
-        let before = ways.len();
-        let links = reach::links(mode, transport, experiment.topology);
-        ways.extend(links.map(|link| (transport, link)));
-        if ways.len() == before {
-            left_out.unreachable.entry(transport).or_default().insert(mode);
-        }
-    }
-    ways
-}
-
-/// The most connections of a mode and a transport.
-struct Most {
-    connections: u64,
-    why: String,
-}
-
-impl Most {
-    fn of(mode: Mode, transport: Transport, experiment: &Experiment, open_files: u64) -> Self {
-        let (connections, bound) = reach::connections_max(mode, transport, open_files);
-        match experiment.connections_max.get(&mode) {
-            Some(&own) if own < connections => {
-                Self { connections: own, why: format!("the experiment gives it {own} at most") }
-            }
-            _ => Self { connections, why: bound.to_string() },
-        }
-    }
-}
-
-/// Combinations of the axes that cannot be.
-#[derive(Default)]
-struct LeftOut {
-    unreachable: BTreeMap<Transport, BTreeSet<Mode>>,
-    too_many: BTreeMap<(u64, String), BTreeSet<Mode>>,
-}
-
-impl LeftOut {
-    fn too_many(&mut self, connections: u64, why: &str, mode: Mode) {
-        self.too_many.entry((connections, why.to_owned())).or_default().insert(mode);
-    }
-
-    /// A sentence for each reason.
-    fn sentences(&self) -> Vec<String> {
-        let names = |modes: &BTreeSet<Mode>| {
-            modes.iter().map(|mode| mode.name()).collect::<Vec<_>>().join(", ")
-        };
-        let unreachable = self.unreachable.iter().map(|(transport, modes)| {
-            format!("{} by the {transport} client: no link joins them", names(modes))
-        });
-        let too_many = self.too_many.iter().map(|((connections, why), modes)| {
-            format!("{} with {connections} connections: {why}", names(modes))
-        });
-        unreachable.chain(too_many).collect()
-    }
+    Ok(Plan { points, left_out })
 }
 
 /// The place of the cell that one is compared with.
 fn baseline_of(of: &Point, points: &[Point], experiment: &Experiment) -> Result<usize> {
+    if of.step.is_some() || experiment.axes.mode.is_empty() {
+        let first = points.iter().position(|point| point.step == Some(0));
+        return first.with_context(|| {
+            "of the first step nothing is left, and all others are compared with it: give the \
+             experiment another load, or another first step"
+                .to_owned()
+        });
+    }
     let mode = experiment.baseline;
-    let tcp = tcp_values(mode, &experiment.axes)[0].map(Tcp::name);
-    let wait = wait_values(mode, &experiment.axes)[0].map(Wait::name);
+    let tcp = cells::tcp_values(mode, &experiment.axes)[0].map(Tcp::name);
+    let wait = cells::wait_values(mode, &experiment.axes)[0].map(|wait| wait.to_string());
     let is_candidate = |point: &Point| {
         point.mode() == Some(mode)
+            && point.step.is_none()
             && point.cell.tcp.as_deref() == tcp
-            && point.cell.wait.as_deref() == wait
-            && point.cell.path == of.cell.path
+            && point.cell.wait == wait
+            && is_same_request(of, point)
     };
     let distance = |point: &Point| {
         let other_way = (point.transport != of.transport, point.link != of.link);
-        (other_way, point.cell.connections.abs_diff(of.cell.connections))
+        let other_offloads = point.cell.offloads != of.cell.offloads;
+        (other_way, other_offloads, point.cell.connections.abs_diff(of.cell.connections))
     };
     let candidates = points.iter().enumerate().filter(|(_, point)| is_candidate(point));
     let nearest = candidates.min_by_key(|(_, point)| distance(point));
@@ -225,12 +190,22 @@ fn baseline_of(of: &Point, points: &[Point], experiment: &Experiment) -> Result<
     })
 }
 
+/// Whether two cells ask for the same, at the same pace. What a contender is asked for stands for
+/// the path that ours are asked for.
+fn is_same_request(of: &Point, point: &Point) -> bool {
+    let is_contender = matches!(of.subject, Subject::Contender(_));
+    let request =
+        |cell: &Cell| (cell.payload_bytes, cell.pipeline, cell.rate_rps, cell.service.clone());
+    (is_contender || of.cell.path == point.cell.path) && request(&of.cell) == request(&point.cell)
+}
+
 /// Adds a floor for each link, number of frames in flight and path of the cells, and tells each
-/// cell which is its own. A link without one of our queues at both ends has none.
+/// cell which is its own. A link without one of our queues at both ends has none, and an echo has
+/// no request whose length its frames could have.
 fn add_floors(points: &mut Vec<Point>) {
     for index in 0..points.len() {
         let Point { link, cell, .. } = &points[index];
-        if !link.has_floor() {
+        if !link.has_floor() || points[index].is_echo() {
             continue;
         }
         let (link, in_flight) = (*link, cell.connections.min(IN_FLIGHT_MAX));
@@ -248,64 +223,14 @@ fn add_floors(points: &mut Vec<Point>) {
                 link,
                 transport: None,
                 cell: floor,
+                server_args: Vec::new(),
+                step: None,
                 baseline: place,
                 floor: None,
             });
         }
         points[index].floor = Some(place);
     }
-}
-
-fn tcp_values(mode: Mode, axes: &Axes) -> Vec<Option<Tcp>> {
-    if mode.is_bypass() { axes.tcp.iter().copied().map(Some).collect() } else { vec![None] }
-}
-
-fn wait_values(mode: Mode, axes: &Axes) -> Vec<Option<Wait>> {
-    if mode.has_wait() { axes.wait.iter().copied().map(Some).collect() } else { vec![None] }
-}
-
-/// The name of a cell in tables: its mode, and what tells it from other cells of that mode.
-pub(crate) fn label(cell: &Cell, experiment: &Experiment) -> String {
-    let axes = &experiment.axes;
-    let link = cell.link.as_deref().unwrap_or_default();
-    if cell.mode == FLOOR {
-        let path = if axes.path.len() > 1 { cell.path.as_str() } else { "" };
-        let words = format!("{FLOOR} {link}, {} in flight {path}", cell.connections);
-        return words.trim_end().to_owned();
-    }
-    let mode = axes.mode.iter().find(|mode| mode.name() == cell.mode);
-    let links: BTreeSet<Link> =
-        mode.map_or_else(BTreeSet::new, |mode| links_of(*mode, experiment).collect());
-    let transports = mode.map_or(0, |mode| transports_on(link, *mode, experiment).count());
-    let parts = [
-        (Some(cell.mode.clone()), true),
-        (cell.link.clone(), links.len() > 1),
-        (cell.tcp.clone(), axes.tcp.len() > 1),
-        (cell.wait.clone(), axes.wait.len() > 1),
-        (cell.transport.as_ref().map(|name| format!("{name}-client")), transports > 1),
-        (Some(format!("{}c", cell.connections)), axes.connections.len() > 1),
-        (Some(cell.path.clone()), axes.path.len() > 1),
-    ];
-    let told: Vec<String> =
-        parts.into_iter().filter(|(_, tells)| *tells).filter_map(|(part, _)| part).collect();
-    told.join(" ")
-}
-
-fn links_of(mode: Mode, experiment: &Experiment) -> impl Iterator<Item = Link> {
-    let transports = experiment.axes.transport.iter();
-    transports.flat_map(move |transport| reach::links(mode, *transport, experiment.topology))
-}
-
-/// The transports that reach a mode over a link of this name.
-fn transports_on<'a>(
-    link: &'a str,
-    mode: Mode,
-    experiment: &'a Experiment,
-) -> impl Iterator<Item = &'a Transport> {
-    let reaches = move |transport: &&Transport| {
-        reach::links(mode, **transport, experiment.topology).any(|other| other.name() == link)
-    };
-    experiment.axes.transport.iter().filter(reaches)
 }
 
 #[cfg(test)]

@@ -3,9 +3,11 @@
 use crate::clock::Utc;
 use crate::commands::{DRAIN_S, Load};
 use crate::matrix::{Point, Subject};
+use crate::pingpong;
 use crate::process::{Ended, Events, Process};
 use crate::procfs::Snapshot;
 use crate::programs::Programs;
+use crate::site;
 use anyhow::{Context, Result, ensure};
 use record::{ClientRecord, LoadReport, Measurement, ServerRecord};
 use std::fs;
@@ -14,7 +16,7 @@ use std::time::{Duration, Instant};
 
 /// Longest time from the start of a server to its ready line. An AF_XDP server that finds its
 /// queue just closed has to try again for some 300 ms.
-const READY_MAX: Duration = Duration::from_secs(10);
+pub(crate) const READY_MAX: Duration = Duration::from_secs(10);
 /// Time that the generator gets beyond its warm-up and duration: opening 10,000 connections and
 /// waiting for the last answers.
 const CLIENT_GRACE: Duration = Duration::from_secs(20);
@@ -46,14 +48,20 @@ impl Bench<'_> {
     /// to standard error; and [`crate::process::Interrupted`].
     pub(crate) fn measure(&self, point: &Point, round: u32, position: u32) -> Result<Measurement> {
         let started_utc = Utc::now().rfc3339();
+        // Dropped after the server has ended, however it ends.
+        let _site = self.programs.prepare(point, self.events)?;
         let (server, ready, start_ms) = start_server(point, self.programs, self.events)?;
         let json = self.scratch.join("load.json");
         let (server, client, window) = self.load(point, server, &json)?;
         let server_command = recorded(server.command());
         let grace = Duration::from_secs(DRAIN_S.into()) + STOP_GRACE;
         let server = server.stop(self.events, grace)?;
-        let load = read_report(client_name(point), &json, &client)?;
         let (window_s, cpu) = window;
+        let load = if point.is_echo() {
+            pingpong::read_report(&json, &client, point, &cpu)?
+        } else {
+            read_report(client_name(point), &json, &client)?
+        };
         Ok(Measurement {
             schema: Measurement::SCHEMA,
             round,
@@ -61,7 +69,7 @@ impl Bench<'_> {
             cell: point.cell.clone(),
             started_utc,
             load,
-            server: server_record(server_command, ready, start_ms, server),
+            server: server_record(point, server_command, ready, start_ms, server),
             client: ClientRecord {
                 command: recorded(&self.client_command(point, &json)),
                 stderr: client.stderr,
@@ -119,11 +127,19 @@ pub(crate) fn start_server(
     events: &Events,
 ) -> Result<(Process, serde_json::Value, f64)> {
     let started = Instant::now();
-    let name = match point.subject {
+    let name = match &point.subject {
         Subject::Server(mode) => format!("server-{mode}"),
         Subject::Floor => "floor reflect".to_owned(),
+        Subject::Contender(contender) => contender.name.clone(),
     };
     let server = Process::spawn(events, &name, programs.server_command(point))?;
+    if let Subject::Contender(contender) = &point.subject {
+        if !site::wait_for(contender, &server, programs, events, started + READY_MAX)? {
+            return Err(server.failure("did not get ready"));
+        }
+        let start_ms = started.elapsed().as_secs_f64() * 1e3;
+        return Ok((server, site::ready_line(contender, programs), start_ms));
+    }
     events.wait_until(started + READY_MAX, || {
         server.has_ended() || server.event_line("ready").is_some()
     })?;
@@ -146,7 +162,8 @@ fn recorded(command: &[String]) -> Vec<String> {
 /// What the program that loads a cell is called in messages.
 fn client_name(point: &Point) -> &'static str {
     match point.subject {
-        Subject::Server(_) => "loadgen",
+        Subject::Server(_) if point.is_echo() => "loadgen pingpong",
+        Subject::Server(_) | Subject::Contender(_) => "loadgen",
         Subject::Floor => "floor send",
     }
 }
@@ -180,17 +197,21 @@ fn read_report(name: &str, json: &Path, client: &Ended) -> Result<LoadReport> {
 }
 
 fn server_record(
+    point: &Point,
     command: Vec<String>,
     ready: serde_json::Value,
     start_ms: f64,
     ended: Ended,
 ) -> ServerRecord {
     let exit = ended.event_line("exit");
+    // A server that is not ours has no exit line, and may die of the signal that asks it to end.
+    let ends_silently = matches!(point.subject, Subject::Contender(_));
+    let said = ends_silently || (exit.is_some() && ended.status.success());
     ServerRecord {
         command,
         ready,
         start_ms,
-        ended_well: exit.is_some() && !ended.killed && ended.status.success(),
+        ended_well: said && !ended.killed,
         ended: ended.words(),
         exit,
         stderr: ended.stderr,

@@ -210,6 +210,12 @@ impl Process {
         find_event(&lock(&self.seen.lines), event)
     }
 
+    /// Whether a line of its standard output, or what is kept of its standard error, has this text.
+    pub(crate) fn has_said(&self, text: &str) -> bool {
+        let in_output = lock(&self.seen.lines).iter().any(|line| line.contains(text));
+        in_output || String::from_utf8_lossy(&lock(&self.seen.stderr)).contains(text)
+    }
+
     /// Waits for its end until the deadline, and reaps it; kills it where it has not ended then.
     ///
     /// # Errors

@@ -29,7 +29,10 @@ pub(crate) struct Programs {
 
 /// A folder of our own with the socket of the memif; removed when dropped, with what is in it.
 #[derive(Debug)]
-pub(crate) struct Rendezvous(PathBuf);
+pub(crate) struct Rendezvous {
+    path: PathBuf,
+    made: bool,
+}
 
 impl Rendezvous {
     /// Makes the folder, where temporary files are: paths of sockets are short.
@@ -37,33 +40,45 @@ impl Rendezvous {
     /// # Errors
     /// Where it cannot be made.
     pub(crate) fn new() -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("showdown-{}", std::process::id()));
+        let path = Self::planned().path.clone();
         fs::DirBuilder::new()
             .mode(0o700)
             .create(&path)
             .with_context(|| format!("{} cannot be made", path.display()))?;
-        Ok(Self(path))
+        Ok(Self { path, made: true })
+    }
+
+    /// The folder that would be made; nothing is.
+    pub(crate) fn planned() -> Self {
+        let name = format!("showdown-{}", std::process::id());
+        Self { path: std::env::temp_dir().join(name), made: false }
     }
 
     /// A folder of this name, which need not be there.
     #[cfg(test)]
     pub(crate) fn at(path: PathBuf) -> Self {
-        Self(path)
+        Self { path, made: false }
+    }
+
+    /// The folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.path
     }
 
     /// The path of the socket.
     pub(crate) fn socket(&self) -> String {
-        self.0.join("memif.sock").display().to_string()
+        self.path.join("memif.sock").display().to_string()
     }
 }
 
 impl Drop for Rendezvous {
     fn drop(&mut self) {
         // A cleaner of temporary files may have been here before.
-        if let Err(error) = fs::remove_dir_all(&self.0)
+        if self.made
+            && let Err(error) = fs::remove_dir_all(&self.path)
             && error.kind() != io::ErrorKind::NotFound
         {
-            eprintln!("showdown: {} cannot be removed: {error}", self.0.display());
+            eprintln!("showdown: {} cannot be removed: {error}", self.path.display());
         }
     }
 }
@@ -123,9 +138,10 @@ impl Place {
 fn names(points: &[Point]) -> BTreeSet<String> {
     let mut names: BTreeSet<String> = ["loadgen", "conformance"].map(str::to_owned).into();
     for point in points {
-        names.insert(match point.subject {
-            Subject::Server(mode) => format!("server-{mode}"),
-            Subject::Floor => FLOOR.to_owned(),
+        names.extend(match &point.subject {
+            Subject::Server(mode) => Some(format!("server-{mode}")),
+            Subject::Floor => Some(FLOOR.to_owned()),
+            Subject::Contender(_) => None,
         });
         if point.link == Link::Memif {
             names.insert("memif-tap".to_owned());

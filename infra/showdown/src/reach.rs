@@ -1,6 +1,7 @@
 //! Who reaches whom: modes, transports and the links that join them, as one table.
 
-use crate::experiment::{CONNECTIONS_MAX, Mode, Network};
+use crate::experiment::{CONNECTIONS_MAX, Mode, Network, Wait};
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -32,7 +33,7 @@ impl Link {
 }
 
 /// How the load generator reaches a server: its `--transport`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Transport {
     /// The kernel's TCP through epoll.
@@ -108,6 +109,23 @@ pub(crate) fn links(
     let both =
         move |link: &Link| transport.links().contains(link) && network.links().contains(link);
     mode.links().iter().copied().filter(both)
+}
+
+/// Why a server cannot wait so on a link, whatever the kernel; none where it may be possible.
+pub(crate) const fn refuses_wait(mode: Mode, wait: Wait, link: Link) -> Option<&'static str> {
+    match (wait, link) {
+        (Wait::Block | Wait::Spin, _) => None,
+        (Wait::BusyPoll(_) | Wait::Suspend(_), Link::Loopback) => {
+            Some("loopback has no device that the kernel could poll")
+        }
+        (Wait::Suspend(_), _) if matches!(mode, Mode::Uring) => {
+            Some("interrupts are suspended by server-epoll only")
+        }
+        (Wait::Suspend(_), Link::Veth) => {
+            Some("a veth has no interrupts that could be suspended, only a device on a bus has")
+        }
+        _ => None,
+    }
 }
 
 /// Open files that a process needs beside those of its connections.
@@ -188,6 +206,17 @@ mod tests {
             assert_eq!(row(mode, Network::Veth), on_veth, "{mode}");
             assert_eq!(row(mode, Network::Loopback), on_loopback, "{mode}");
         }
+    }
+
+    #[test]
+    fn the_kernel_polls_only_what_is_a_device() {
+        let polls = Wait::BusyPoll(None);
+        assert_eq!(refuses_wait(Mode::Epoll, polls, Link::Veth), None);
+        assert_eq!(refuses_wait(Mode::Uring, polls, Link::Veth), None);
+        assert!(refuses_wait(Mode::Uring, polls, Link::Loopback).is_some());
+        assert!(refuses_wait(Mode::Epoll, Wait::Suspend(None), Link::Veth).is_some());
+        assert!(refuses_wait(Mode::Uring, Wait::Suspend(None), Link::Veth).is_some());
+        assert_eq!(refuses_wait(Mode::Epoll, Wait::Spin, Link::Loopback), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::experiment::{Experiment, Network};
 use crate::gate;
 use crate::matrix::{self, Plan, Point};
 use crate::measure::Bench;
+use crate::probe;
 use crate::process::Events;
 use crate::programs::{Place, Programs, Rendezvous, check_tools};
 use crate::progress::Progress;
@@ -72,6 +73,7 @@ pub(crate) fn run(
         rendezvous: Rendezvous::new()?,
     };
     programs.check(&points)?;
+    programs.write_scripts().context("a script for the generator cannot be written")?;
     let seed = *experiment.seed.get_or_insert_with(|| seed_from(Utc::now()));
 
     // Dropped in reverse: the results folder, then the topology. Children are gone before both.
@@ -83,6 +85,8 @@ pub(crate) fn run(
     let name = format!("{}-{}", started.folder(), experiment.name);
     let mut folder = Folder::create(&options.out, &name)?;
     events.check()?;
+    let (points, refused) = probe::retain(&experiment, points, &programs, events)?;
+    left_out.extend(refused);
     let environment = environment::read(&programs, programs.sha256(&points)?)?;
 
     eprintln!(
@@ -132,7 +136,7 @@ fn round_s(experiment: &Experiment) -> Result<f64> {
 }
 
 /// The client gets the first CPU, which also takes most interrupts, and the server the last.
-fn choose_cpus(allowed: &[usize]) -> Result<(usize, usize)> {
+pub(crate) fn choose_cpus(allowed: &[usize]) -> Result<(usize, usize)> {
     match allowed {
         [first, .., last] => Ok((*first, *last)),
         _ => bail!(

@@ -17,6 +17,7 @@ fn experiment() -> Experiment {
         transport: vec![Transport::Epoll],
         connections: vec![32],
         path: vec!["/plaintext".to_owned()],
+        ..experiment.axes
     };
     experiment.effort.rounds = 3;
     experiment

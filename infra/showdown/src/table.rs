@@ -60,7 +60,9 @@ pub(crate) fn render(summary: &Summary, experiment: &Experiment) -> String {
         rows.iter_mut().for_each(|row| row.truncate(COLUMNS_WITHOUT_FLOOR));
     }
     text.push_str(&aligned(groups, &rows));
-    for verdict in summary.conformance.iter().filter(|verdict| verdict.failed > 0) {
+    // What is said of a server that is not ours is for information, and keeps no figure back.
+    let ours = summary.conformance.iter().filter(|verdict| verdict.name.is_none());
+    for verdict in ours.filter(|verdict| verdict.failed > 0) {
         let _ = writeln!(text, "{}", failed_line(verdict));
     }
     text.push('\n');

@@ -1,0 +1,86 @@
+//! Cells that the kernel or a device refuses: asked before the rounds begin, and left out.
+//!
+//! A server whose way of waiting cannot be had says so in a sentence and ends. That is an answer
+//! about the machine, not a failure of the run.
+
+use crate::commands::DRAIN_S;
+use crate::experiment::{Experiment, Wait};
+use crate::gate::is_same_server;
+use crate::matrix::{self, Point};
+use crate::measure::READY_MAX;
+use crate::process::{Events, Process};
+use crate::programs::Programs;
+use anyhow::{Result, ensure};
+use std::time::{Duration, Instant};
+
+/// Time that a server gets to end beyond its drain time-out.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// Whether only the kernel and the device can say if a cell's server can wait so.
+pub(crate) fn may_be_refused(point: &Point) -> bool {
+    let wait = point.cell.wait.as_ref().and_then(|wait| wait.parse::<Wait>().ok());
+    wait.is_some_and(Wait::may_be_refused)
+}
+
+/// The points whose servers are not refused, and a sentence for each server that is.
+///
+/// # Errors
+/// Where a baseline is refused; where a server neither starts nor refuses; and
+/// [`crate::process::Interrupted`].
+pub(crate) fn retain(
+    experiment: &Experiment,
+    points: Vec<Point>,
+    programs: &Programs,
+    events: &Events,
+) -> Result<(Vec<Point>, Vec<String>)> {
+    let mut asked: Vec<(&Point, Option<String>)> = Vec::new();
+    for point in points.iter().filter(|point| may_be_refused(point)) {
+        if !asked.iter().any(|(other, _)| is_same_server(other, point)) {
+            asked.push((point, refusal(point, programs, events)?));
+        }
+    }
+    let why = |point: &Point| {
+        let same = asked.iter().find(|(other, _)| is_same_server(other, point));
+        same.and_then(|(_, why)| why.clone())
+    };
+    let whys: Vec<Option<String>> = points.iter().map(why).collect();
+    for point in &points {
+        if let (Some(why), true) = (&whys[point.baseline], whys.iter().any(Option::is_none)) {
+            let label = matrix::label(&points[point.baseline].cell, experiment);
+            ensure!(false, "the baseline {label} cannot be measured here: {why}");
+        }
+    }
+    let refused = asked.iter().filter_map(|(point, why)| {
+        let wait = point.cell.wait.as_deref().unwrap_or_default();
+        let name = point.cell.name.as_ref().unwrap_or(&point.cell.mode);
+        Some(format!("{name} with wait {wait}: {}", why.as_ref()?))
+    });
+    let refused: Vec<String> = refused.collect();
+    let keeps: Vec<bool> = whys.iter().map(Option::is_none).collect();
+    Ok((matrix::keep(points, &keeps), refused))
+}
+
+/// What the server of a point says when it refuses to run; none where it gets ready.
+fn refusal(point: &Point, programs: &Programs, events: &Events) -> Result<Option<String>> {
+    let _site = programs.prepare(point, events)?;
+    let command = programs.server_command(point);
+    let server = Process::spawn(events, &format!("server-{}", point.cell.mode), command)?;
+    let is_decided = || server.has_ended() || server.event_line("ready").is_some();
+    events.wait_until(Instant::now() + READY_MAX, is_decided)?;
+    if !server.has_ended() && server.event_line("ready").is_some() {
+        server.stop(events, Duration::from_secs(DRAIN_S.into()) + STOP_GRACE)?;
+        return Ok(None);
+    }
+    if !server.has_ended() {
+        return Err(server.failure("did not say that it is ready"));
+    }
+    let ended = server.finish(events, Instant::now())?;
+    let said = ended.stderr.trim();
+    ensure!(
+        !said.is_empty(),
+        "server-{} ended ({}) and said nothing",
+        point.cell.mode,
+        ended.status
+    );
+    Ok(Some(said.to_owned()))
+}
