@@ -53,6 +53,7 @@ for connections in 1 128; do
     "coop=$uring --taskrun coop" \
     "interrupt=$uring --taskrun interrupt" \
     "single=$uring --receive single" \
+    "bundle=$uring --receive bundle" \
     "incremental=$uring --receive incremental" \
     "registered=$uring --files registered" \
     "sqpoll=$uring --sqpoll 1000" \

@@ -9,7 +9,7 @@ const PLAINTEXT: &str = "GET /plaintext HTTP/1.1\r\nHost: x\r\n\r\n";
 #[test]
 fn each_step_of_degradation_serves_and_is_told() {
     for taskrun in ["defer", "coop", "interrupt"] {
-        for receive in ["incremental", "multishot", "single"] {
+        for receive in ["bundle", "incremental", "multishot", "single"] {
             for wait in ["block", "spin"] {
                 serve(&["--taskrun", taskrun, "--receive", receive, "--wait", wait]);
             }

@@ -12,7 +12,8 @@
 //!
 //! Filled incrementally (`IOU_PBUF_RING_INC`), a buffer takes the bytes of many receives, one
 //! behind the other, and is given back to the kernel when it is full and all its pieces have come
-//! back.
+//! back. The other way round, a bundle (`IORING_RECVSEND_BUNDLE`) is one receive that fills many
+//! buffers, those that follow each other in the ring; its completion names the first.
 
 use io_uring::Submitter;
 use io_uring::types::BufRingEntry;
@@ -75,6 +76,8 @@ pub(super) struct Buffers {
     provided: u16,
     /// By number, of those provided.
     uses: Vec<Use>,
+    /// Numbers in the order of the ring, by place.
+    order: Vec<u16>,
 }
 
 /// What has become of a buffer since the kernel got it.
@@ -86,6 +89,8 @@ struct Use {
     pieces: u32,
     /// The kernel will not fill more of it.
     is_over: bool,
+    /// Where in the ring it was provided.
+    place: u16,
 }
 
 /// What the kernel has filled of a buffer with one receive: its bytes, until it is given back.
@@ -119,8 +124,9 @@ impl Buffers {
         let flags = if layout.incremental { RING_INC } else { 0 };
         // SAFETY: the mapping is page-aligned, holds as many entries and is never unmapped.
         unsafe { submitter.register_buf_ring_with_flags(address, layout.count, GROUP, flags) }?;
-        let uses = vec![Use::default(); usize::from(layout.count)];
-        let mut buffers = Self { entries, memory, layout, tail: 0, provided: 0, uses };
+        let count = usize::from(layout.count);
+        let (uses, order) = (vec![Use::default(); count], vec![0; count]);
+        let mut buffers = Self { entries, memory, layout, tail: 0, provided: 0, uses, order };
         buffers.provide_up_to(layout.at_first);
         Ok(buffers)
     }
@@ -128,6 +134,18 @@ impl Buffers {
     /// Buffers that take part: in the ring, or filled and not yet given back.
     pub(super) fn provided(&self) -> u16 {
         self.provided
+    }
+
+    /// Size of one buffer.
+    pub(super) fn len_bytes(&self) -> usize {
+        self.layout.len_bytes
+    }
+
+    /// The buffer behind that one in the ring, which a bundle goes on in. Meant for a buffer whose
+    /// completion was just taken: its place is not given to another before it is given back.
+    pub(super) fn behind(&self, index: u16) -> u16 {
+        let place = self.uses[usize::from(index)].place.wrapping_add(1) % self.layout.count;
+        self.order[usize::from(place)]
     }
 
     /// Provides twice as many buffers as before, because the kernel found the ring empty.
@@ -157,8 +175,8 @@ impl Buffers {
     /// `more` says that the kernel will put others behind them.
     ///
     /// # Safety
-    /// The caller has just taken that CQE from the completion queue, calls this once for it, and
-    /// for all CQEs in the order of the queue.
+    /// The caller has just taken that CQE from the completion queue, calls this once for it (for a
+    /// bundle, once for each buffer of it), and for all CQEs in the order of the queue.
     ///
     /// # Panics
     /// Panics if the kernel names a buffer that it was not given, or more bytes than fit.
@@ -195,8 +213,10 @@ impl Buffers {
     /// most once, and it has a place for each.
     fn provide(&mut self, index: u16) {
         let address = self.buffer(index).addr().get() as u64;
-        let place = usize::from(self.tail % self.layout.count);
-        self.uses[usize::from(index)] = Use::default();
+        let place = self.tail % self.layout.count;
+        self.uses[usize::from(index)] = Use { place, ..Use::default() };
+        let place = usize::from(place);
+        self.order[place] = index;
         // SAFETY: `place` is below the layout's count, the number of entries in the mapping.
         let mut entry = unsafe { self.entries.add(place) };
         // SAFETY: the kernel does not read entries behind the tail that was published, so this

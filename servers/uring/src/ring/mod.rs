@@ -207,6 +207,7 @@ impl Ring {
             Receive::Incremental | Receive::Multishot => {
                 opcode::RecvMulti::new(socket, GROUP).build()
             }
+            Receive::Bundle => opcode::RecvMultiBundle::new(socket, GROUP).build(),
             // A null address: the kernel selects the buffer. No length: as much as it holds.
             Receive::Single => opcode::Recv::new(socket, std::ptr::null_mut(), 0)
                 .buf_group(GROUP)
@@ -444,6 +445,9 @@ impl Ring {
                 });
                 Some(Completion::Accepted { result, more })
             }
+            Op::Receive if self.obtained.receive == Receive::Bundle => {
+                self.interpret_bundle(cqe, token.id)
+            }
             Op::Receive => {
                 let result = self.interpret_receive(cqe);
                 Some(Completion::Received { id: token.id, result, more })
@@ -482,6 +486,32 @@ impl Ring {
         let Sending { outgoing, result, .. } = place.take()?;
         let result = result.expect("the notification comes second");
         Some(Completion::Sent { id, result, outgoing })
+    }
+
+    /// A bundle brings a completion for each of its buffers; `more` is said with the last. Without
+    /// bytes, at the end of the stream, the kernel names a buffer that it has not taken.
+    fn interpret_bundle(&mut self, cqe: &cqueue::Entry, id: ConnId) -> Option<Completion> {
+        let more = cqueue::more(cqe.flags());
+        let (mut left, mut index) = match (result(cqe), cqueue::buffer_select(cqe.flags())) {
+            (Ok(len @ 1..), Some(index)) => (len, index),
+            (len, _) => {
+                let result = len.map(|_| Received::End);
+                return Some(Completion::Received { id, result, more });
+            }
+        };
+        loop {
+            let len = left.min(self.buffers.len_bytes());
+            // SAFETY: the completion was just taken from the queue, `reap` takes them in order,
+            // and this is the only use of this part of it.
+            let buffer = unsafe { self.buffers.filled(index, len, false) };
+            let result = Ok(Received::Data(buffer));
+            left -= len;
+            if left == 0 {
+                return Some(Completion::Received { id, result, more });
+            }
+            self.reaped.push_back(Completion::Received { id, result, more: true });
+            index = self.buffers.behind(index);
+        }
     }
 
     fn interpret_receive(&mut self, cqe: &cqueue::Entry) -> io::Result<Received> {

@@ -32,6 +32,8 @@ pub(crate) enum Taskrun {
 /// How bytes are received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Receive {
+    /// As multishot, each receive into as many buffers as what has come fills (Linux 6.10)
+    Bundle,
     /// As multishot, into buffers of 64 KiB that are filled bit by bit (Linux 6.12)
     Incremental,
     /// Asked for once per connection (Linux 6.0)
@@ -169,6 +171,7 @@ pub(super) fn open(asked: Asked) -> io::Result<Opened> {
         Receive::Single => Receive::Single,
         _ if !has_multishot(&mut ring, &mut buffers)? => Receive::Single,
         _ if incremental => Receive::Incremental,
+        Receive::Bundle if ring.params().is_feature_recvsend_bundle() => Receive::Bundle,
         _ => Receive::Multishot,
     };
     if asked.send_zc_bytes.is_some() && !has_send_zc(&mut ring)? {

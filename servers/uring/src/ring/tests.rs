@@ -97,6 +97,38 @@ fn a_single_receive_is_over_after_each_delivery() {
 }
 
 #[test]
+fn a_bundle_brings_each_of_its_buffers_in_order_and_its_end_takes_none() {
+    let mut ring = ring(Taskrun::Defer, Receive::Bundle);
+    if ring.obtained.receive != Receive::Bundle {
+        // Before Linux 6.10 it is multishot, which other tests are about.
+        return;
+    }
+    let bytes: Vec<u8> = (0..100_000_u32).map(|at| (at % 251) as u8).collect();
+    let id = ConnId::first(5);
+    // Each round takes more buffers than the last has left in order, until places were used again
+    // many times over; a buffer that were provided twice would be filled twice.
+    for _ in 0..2 * u32::from(AT_FIRST) {
+        let (mut near, far) = pair();
+        near.write_all(&bytes).expect("the pair holds as much");
+        ring.receive(id, far.as_fd());
+        let (mut received, mut filled) = (Vec::new(), Vec::new());
+        while received.len() < bytes.len() {
+            let (from, result, more) = next_received(&mut ring);
+            assert_eq!((from, more), (id, true));
+            let buffer = data(result);
+            received.extend_from_slice(&buffer);
+            filled.push(buffer);
+        }
+        assert!(received == bytes, "buffers came in another order");
+        // Given back in another order than they were filled in.
+        filled.into_iter().rev().for_each(|buffer| ring.give_back(buffer));
+        drop(near);
+        let (_, result, more) = next_received(&mut ring);
+        assert!(matches!(result, Ok(Received::End)) && !more, "{result:?}");
+    }
+}
+
+#[test]
 fn an_empty_buffer_ring_ends_receives_which_go_on_after_more_are_provided() {
     let mut ring = best();
     let pairs: Vec<_> = (0..=AT_FIRST).map(|_| pair()).collect();
