@@ -56,6 +56,7 @@ for connections in 1 128; do
     "bundle=$uring --receive bundle" \
     "incremental=$uring --receive incremental" \
     "registered=$uring --files registered" \
+    "direct=$uring --files direct" \
     "sqpoll=$uring --sqpoll 1000" \
     "min-wait-8:50=$uring --min-wait 8:50" \
     "epoll=$epoll"

@@ -10,14 +10,13 @@
 
 use crate::counters::RingCounters;
 use crate::output::{Output, Pool};
-use crate::ring::{ConnId, Outgoing, Received, Ring};
+use crate::ring::{ConnId, Outgoing, Received, Ring, Socket};
 use crate::sys;
 use crate::timers::{NEVER, Timers};
 use server_common::sys::acknowledged_bytes;
 use server_common::{Clock, Counters, Protocol, SendWatch};
 use server_http::{Advance, Close, Closing, Limits, Reason};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,7 +79,7 @@ enum Receive {
 /// A connection and what the kernel is doing for it.
 pub(crate) struct Connection {
     id: ConnId,
-    socket: OwnedFd,
+    socket: Socket,
     protocol: Protocol,
     phase: Phase,
     ended: Ended,
@@ -103,7 +102,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Takes over an accepted socket and starts receiving.
-    pub(crate) fn new(id: ConnId, socket: OwnedFd, protocol: Protocol, io: &mut Io) -> Self {
+    pub(crate) fn new(id: ConnId, socket: Socket, protocol: Protocol, io: &mut Io) -> Self {
         let mut connection = Self {
             id,
             socket,
@@ -119,7 +118,7 @@ impl Connection {
             watch: SendWatch::new(io.now_ns(), Duration::ZERO),
             wake_at_ns: io.after(io.limits.idle_timeout),
         };
-        io.ring.introduce(id, connection.socket.as_fd());
+        io.ring.introduce(id, &connection.socket);
         connection.settle(io);
         connection
     }
@@ -233,7 +232,7 @@ impl Connection {
     /// The earliest timer of this connection fired.
     pub(crate) fn handle_timer(&mut self, io: &mut Io) {
         let now_ns = io.now_ns();
-        match self.takes_nothing(now_ns, io.limits.send_timeout) {
+        match self.takes_nothing(now_ns, io) {
             Ok(false) => {}
             Ok(true) => return self.reset(Ended::SendTimeout, io),
             Err(_) => return self.fail(io),
@@ -247,11 +246,14 @@ impl Connection {
     }
 
     /// Whether a send is in flight and the client has taken nothing of it for too long.
-    fn takes_nothing(&mut self, now_ns: u64, timeout: Duration) -> io::Result<bool> {
+    fn takes_nothing(&mut self, now_ns: u64, io: &mut Io) -> io::Result<bool> {
         if self.in_flight_bytes == 0 || self.phase == Phase::Ending {
             return Ok(false);
         }
-        self.watch.is_over(now_ns, timeout, || acknowledged_bytes(self.socket.as_fd()))
+        let (ring, socket) = (&mut io.ring, &self.socket);
+        self.watch.is_over(now_ns, io.limits.send_timeout, || {
+            ring.with_descriptor(socket, acknowledged_bytes)
+        })
     }
 
     /// The server drains: the response in flight is the last.
@@ -332,7 +334,7 @@ impl Connection {
         if self.eof || !lingers {
             return self.end(io);
         }
-        if sys::send_fin(self.socket.as_fd()).is_err() {
+        if io.ring.with_descriptor(&self.socket, sys::send_fin).is_err() {
             return self.fail(io);
         }
         let until_ns = io.after(io.limits.linger_timeout);
@@ -343,7 +345,7 @@ impl Connection {
     fn send(&mut self, outgoing: Outgoing, io: &mut Io) {
         self.in_flight_bytes = outgoing.buffer.len() - outgoing.taken;
         self.watch = SendWatch::new(io.now_ns(), io.limits.send_timeout);
-        io.ring.send(self.id, self.socket.as_fd(), outgoing);
+        io.ring.send(self.id, &self.socket, outgoing);
     }
 
     /// The buffer of a send that is over goes back to the pool.
@@ -363,7 +365,7 @@ impl Connection {
     /// Ends the connection with an RST.
     fn reset(&mut self, why: Ended, io: &mut Io) {
         self.ended = why;
-        if sys::reset_on_close(self.socket.as_fd()).is_err() {
+        if io.ring.with_descriptor(&self.socket, sys::reset_on_close).is_err() {
             io.ring_counters.resets_refused.add(1);
         }
         self.end(io);
@@ -376,10 +378,12 @@ impl Connection {
         }
         self.phase = Phase::Ending;
         if self.receive != Receive::Stopped || self.in_flight_bytes > 0 {
-            io.ring.cancel_all(self.socket.as_fd());
+            io.ring.cancel_all(&self.socket);
         }
         // Bytes that the kernel has not copied come back when they are acknowledged, or forgotten.
-        if io.ring.sends_without_copy(self.id) && sys::disconnect(self.socket.as_fd()).is_err() {
+        if io.ring.sends_without_copy(self.id)
+            && io.ring.with_descriptor(&self.socket, sys::disconnect).is_err()
+        {
             io.ring_counters.resets_refused.add(1);
         }
     }
@@ -393,7 +397,7 @@ impl Connection {
         match self.receive {
             Receive::Stopped if !full && !self.eof => {
                 io.ring_counters.receives_started.add(1);
-                io.ring.receive(self.id, self.socket.as_fd());
+                io.ring.receive(self.id, &self.socket);
                 self.receive = Receive::Running;
             }
             Receive::Running if full => {

@@ -29,8 +29,8 @@ mod table;
 mod timers;
 mod worker;
 
-use clap::{Parser, ValueEnum};
-use ring::{Asked, MinWait, Receive, Taskrun};
+use clap::Parser;
+use ring::{Asked, Files, MinWait, Receive, Taskrun};
 use server_common::{
     Admission, Details, Flags, Service, Signals, SteerFlags, Wait, WaitFlags, Workers, endpoints,
     pollable, polled_details, ready_line, thread_count, thread_details,
@@ -80,15 +80,6 @@ struct Arguments {
     send_zc: Option<u32>,
 }
 
-/// How operations name their socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Files {
-    /// By its descriptor
-    Plain,
-    /// By its place in a table of the ring's
-    Registered,
-}
-
 fn main() -> ExitCode {
     match serve(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -115,7 +106,8 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
             napi,
             sqpoll: arguments.sqpoll.map(Duration::from_millis),
             min_wait: arguments.min_wait,
-            registered_files: (arguments.files == Files::Registered).then(|| admission.most()),
+            files: arguments.files,
+            places: admission.most(),
             send_zc_bytes: arguments.send_zc.map(|bytes| bytes as usize),
         },
         wait,

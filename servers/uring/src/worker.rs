@@ -3,7 +3,7 @@
 use crate::connection::{Connection, Io};
 use crate::counters::RingCounters;
 use crate::output::Pool;
-use crate::ring::{Asked, Completion, ConnId, DATAGRAM_SLOTS, Received, Ring};
+use crate::ring::{Asked, Completion, ConnId, DATAGRAM_SLOTS, Received, Ring, Socket};
 use crate::table::Table;
 use crate::timers::{Timer, Timers};
 use server_common::{
@@ -226,7 +226,7 @@ impl UringWorker {
         }
     }
 
-    fn handle_accepted(&mut self, result: io::Result<OwnedFd>, more: bool) {
+    fn handle_accepted(&mut self, result: io::Result<Socket>, more: bool) {
         let mut pause = false;
         match result {
             Ok(socket) => self.open(socket),
@@ -261,7 +261,7 @@ impl UringWorker {
         }
     }
 
-    fn open(&mut self, socket: OwnedFd) {
+    fn open(&mut self, socket: Socket) {
         if !self.config.admission.admit() {
             self.io.counters.connections_refused.add(1);
             return self.io.ring.close(socket);
@@ -331,7 +331,7 @@ impl UringWorker {
         }
         self.accept = Accept::Over;
         if let Some(socket) = &self.datagrams {
-            self.io.ring.cancel_all(socket.as_fd());
+            self.io.ring.cancel_datagrams(socket.as_fd());
         }
         self.with_each(Connection::drain)
     }
@@ -386,7 +386,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ring::{Outgoing, Receive, Taskrun};
+    use crate::ring::{Files, Outgoing, Receive, Taskrun};
     use std::net::Ipv4Addr;
 
     fn worker() -> UringWorker {
@@ -398,7 +398,8 @@ mod tests {
                 sqpoll: None,
                 min_wait: None,
                 send_zc_bytes: None,
-                registered_files: None,
+                files: Files::Plain,
+                places: 0,
             },
             wait: Wait::Block,
             service: Service::Http,
@@ -416,11 +417,11 @@ mod tests {
         UringWorker::new(config, endpoint, shared).expect("this kernel has io_uring")
     }
 
-    fn socket() -> OwnedFd {
+    fn socket() -> Socket {
         let (near, far) = std::os::unix::net::UnixStream::pair().expect("descriptors are free");
         // The peer is gone: that is as good as any connection here.
         drop(near);
-        far.into()
+        Socket::Descriptor(far.into())
     }
 
     #[test]

@@ -96,11 +96,59 @@ fn sends_without_a_copy_serve_and_end() {
     drop(client);
 }
 
-/// Whether the kernel has `IORING_SEND_ZC_REPORT_USAGE`, by its version.
+/// Without descriptors: what needs one gets it for as long, and the bound on connections holds.
+#[test]
+fn connections_without_a_descriptor_serve_and_end() {
+    let direct = ["--files", "direct"];
+    if !is_linux(6, 8) {
+        assert!(refused(BINARY, &direct).contains("Linux 6.8 is needed"));
+        return;
+    }
+    let defaults = ["--taskrun", "defer", "--receive", "multishot", "--wait", "block"];
+    serve(&[&defaults[..], &direct].concat());
+    serve(&[&defaults[..], &direct, &["--sqpoll", "1"]].concat());
+
+    // TCP_INFO, by which the time-out goes, and SO_LINGER, with which it ends, need a descriptor.
+    let mut server = Server::start(BINARY, &["--files", "direct", "--send-timeout", "200"]);
+    assert_eq!(server.ready["uring_obtained"]["files"], "direct");
+    let mut client = server.connect();
+    client.send("GET /bytes/16777216 HTTP/1.1\r\nHost: x\r\n\r\n");
+    server.wait_for("closed_send_timeout", 1);
+    drop(client);
+    // shutdown(2) does as well.
+    let mut client = server.connect();
+    client.send("GET /plaintext HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert_eq!(client.response().status, 200);
+    server.wait_for("connections_closed", 2);
+    server.stop();
+
+    let mut server = Server::start(BINARY, &["--files", "direct", "--max-connections", "2"]);
+    let mut kept = [server.connect(), server.connect()];
+    for client in &mut kept {
+        assert_eq!(client.get("/plaintext").status, 200);
+    }
+    // More than there are spare places for, one after the other.
+    for refused in 1..=20 {
+        drop(server.connect());
+        server.wait_for("connections_refused", refused);
+    }
+    assert_eq!(kept[0].get("/plaintext").status, 200);
+    drop(kept);
+    let counters = server.stop();
+    assert_eq!(counters["connections_accepted"], 2, "{counters}");
+    assert_eq!(counters["accept_no_descriptors"], 0, "{counters}");
+}
+
+/// Whether the kernel has `IORING_SEND_ZC_REPORT_USAGE`.
 fn has_send_zc() -> bool {
+    is_linux(6, 2)
+}
+
+/// Whether the kernel is that version or a newer one.
+fn is_linux(major: u32, minor: u32) -> bool {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("Linux has it");
     let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
-    (numbers.next(), numbers.next()) >= (Some(6), Some(2))
+    (numbers.next(), numbers.next()) >= (Some(major), Some(minor))
 }
 
 /// Multishot: one receive operation, however many requests.

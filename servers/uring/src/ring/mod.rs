@@ -14,25 +14,27 @@ mod buffers;
 mod datagrams;
 mod files;
 mod setup;
+mod socket;
 #[cfg(test)]
 mod tests;
 mod token;
 
 pub(crate) use buffers::Provided;
 pub(crate) use datagrams::SLOTS as DATAGRAM_SLOTS;
-pub(crate) use setup::{Asked, MinWait, Obtained, Receive, Taskrun};
+pub(crate) use setup::{Asked, Files, MinWait, Obtained, Receive, Taskrun};
+pub(crate) use socket::Socket;
 pub(crate) use token::ConnId;
 
 use crate::counters::RingCounters;
 use buffers::{Buffers, GROUP};
 use datagrams::Datagrams;
-use files::Files;
+use files::FileTable;
 use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{CompletionQueue, Parameters, SubmissionQueue, Submitter, cqueue, opcode, squeue};
 use std::collections::VecDeque;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 use token::{Op, Token};
@@ -61,8 +63,10 @@ pub(crate) struct Ring {
     /// What the kernel may write or read of datagrams. Never dropped, for the same reason.
     datagrams: ManuallyDrop<Datagrams>,
     buffers: Buffers,
-    /// There with `--files registered`.
-    files: Option<Files>,
+    /// There unless operations name descriptors.
+    files: Option<FileTable>,
+    /// The descriptor that was just given to a socket that had none.
+    installed: Option<io::Result<OwnedFd>>,
     counters: Arc<RingCounters>,
     reaped: VecDeque<Completion>,
 }
@@ -96,7 +100,7 @@ impl Outgoing {
 #[derive(Debug)]
 pub(crate) enum Completion {
     /// A connection, or why there is none; `more` says that the accept goes on.
-    Accepted { result: io::Result<OwnedFd>, more: bool },
+    Accepted { result: io::Result<Socket>, more: bool },
     /// Something about the bytes of a connection; `more` says that the receive goes on.
     Received { id: ConnId, result: io::Result<Received>, more: bool },
     /// The end of a send: the buffer, and how many of its bytes the kernel has taken this time.
@@ -143,6 +147,7 @@ impl Ring {
             datagrams: ManuallyDrop::new(Datagrams::default()),
             buffers,
             files,
+            installed: None,
             counters,
             reaped: VecDeque::new(),
         })
@@ -158,7 +163,12 @@ impl Ring {
     /// The sockets are in blocking mode: with O_NONBLOCK the kernel would not wait for readiness
     /// but report EAGAIN.
     pub(crate) fn accept(&mut self, listener: BorrowedFd<'_>) {
-        let entry = opcode::AcceptMulti::new(Fd(listener.as_raw_fd())).flags(libc::SOCK_CLOEXEC);
+        let entry = opcode::AcceptMulti::new(Fd(listener.as_raw_fd()));
+        let entry = if let Some(FileTable::OfAccept) = self.files {
+            entry.allocate_file_index(true)
+        } else {
+            entry.flags(libc::SOCK_CLOEXEC)
+        };
         self.push(entry.build(), Token::without_connection(Op::Accept));
     }
 
@@ -175,33 +185,8 @@ impl Ring {
         self.push(entry.build(), Token::without_connection(Op::Shutdown));
     }
 
-    /// Makes a connection's socket known to the ring: before any other operation on it.
-    pub(crate) fn introduce(&mut self, id: ConnId, socket: BorrowedFd<'_>) {
-        if let Some(files) = &mut self.files {
-            let entry = files.put(id.number(), socket);
-            self.push_quiet(entry);
-        }
-    }
-
-    /// Forgets the socket of a connection that has no operation under way: before its close.
-    pub(crate) fn forget(&mut self, id: ConnId) {
-        if self.files.is_some() {
-            self.push_quiet(files::clear(id.number()));
-        }
-    }
-
-    /// How an entry names a connection's socket.
-    fn name(&self, id: ConnId, socket: BorrowedFd<'_>) -> (Fd, squeue::Flags) {
-        if self.files.is_some() {
-            let place = i32::try_from(id.number()).expect("--max-connections is lower");
-            (Fd(place), squeue::Flags::FIXED_FILE)
-        } else {
-            (Fd(socket.as_raw_fd()), squeue::Flags::empty())
-        }
-    }
-
     /// Receives from a connection until `Completion::Received` comes without `more`.
-    pub(crate) fn receive(&mut self, id: ConnId, socket: BorrowedFd<'_>) {
+    pub(crate) fn receive(&mut self, id: ConnId, socket: &Socket) {
         let (socket, flags) = self.name(id, socket);
         let entry = match self.obtained.receive {
             Receive::Incremental | Receive::Multishot => {
@@ -230,7 +215,7 @@ impl Ring {
     ///
     /// # Panics
     /// Panics if the connection has a send in flight.
-    pub(crate) fn send(&mut self, id: ConnId, socket: BorrowedFd<'_>, outgoing: Outgoing) {
+    pub(crate) fn send(&mut self, id: ConnId, socket: &Socket, outgoing: Outgoing) {
         let rest = &outgoing.buffer[outgoing.taken..];
         let len = u32::try_from(rest.len()).unwrap_or(u32::MAX);
         let bytes = rest.as_ptr();
@@ -281,17 +266,9 @@ impl Ring {
         self.push(entry.build(), Token { op: Op::SendDatagram, id: ConnId::first(slot) });
     }
 
-    /// Ends every operation on `socket`; each still completes.
-    pub(crate) fn cancel_all(&mut self, socket: BorrowedFd<'_>) {
+    /// Ends every operation on a socket of datagrams; each still completes.
+    pub(crate) fn cancel_datagrams(&mut self, socket: BorrowedFd<'_>) {
         self.push_quiet(cancel(CancelBuilder::fd(Fd(socket.as_raw_fd())).all()));
-    }
-
-    /// Closes a socket that has no operation under way.
-    ///
-    /// The descriptor's number stays taken until the kernel gets here, so operations that were
-    /// started before still mean this socket.
-    pub(crate) fn close(&mut self, socket: OwnedFd) {
-        self.push_quiet(opcode::Close::new(Fd(socket.into_raw_fd())).build());
     }
 
     /// Starts an operation of which only a failure is reported, and ignored: a cancel that came
@@ -438,12 +415,12 @@ impl Ring {
         let more = cqueue::more(cqe.flags());
         match token.op {
             Op::Accept => {
-                let result = result(cqe).map(|_| {
-                    // SAFETY: the result of an accept is a descriptor new to this process, and
-                    // this is the only use of its completion.
-                    unsafe { OwnedFd::from_raw_fd(cqe.result()) }
-                });
+                let result = self.interpret_accept(cqe);
                 Some(Completion::Accepted { result, more })
+            }
+            Op::Install => {
+                self.installed = Some(descriptor(cqe));
+                None
             }
             Op::Receive if self.obtained.receive == Receive::Bundle => {
                 self.interpret_bundle(cqe, token.id)
@@ -466,6 +443,14 @@ impl Ring {
             }
             Op::Quiet => None,
         }
+    }
+
+    fn interpret_accept(&self, cqe: &cqueue::Entry) -> io::Result<Socket> {
+        if let Some(FileTable::OfAccept) = self.files {
+            let place = result(cqe)?;
+            return Ok(Socket::Direct(u32::try_from(place).map_err(io::Error::other)?));
+        }
+        descriptor(cqe).map(Socket::Descriptor)
     }
 
     /// A send completes once; one without a copy first says what it came to, and then, in another
@@ -549,6 +534,15 @@ fn unless_transient(entered: io::Result<usize>) -> io::Result<()> {
 
 fn cancel(what: CancelBuilder) -> squeue::Entry {
     opcode::AsyncCancel2::new(what).build()
+}
+
+/// The descriptor that an operation has made.
+fn descriptor(cqe: &cqueue::Entry) -> io::Result<OwnedFd> {
+    result(cqe).map(|_| {
+        // SAFETY: the result of the operations that this is called for, accept and the installing
+        // of a fixed file, is a descriptor new to this process; it is called once for each.
+        unsafe { OwnedFd::from_raw_fd(cqe.result()) }
+    })
 }
 
 /// The result of an operation, or its negative errno as an error.

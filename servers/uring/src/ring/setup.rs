@@ -2,9 +2,9 @@
 
 use super::SEND_ZC_REPORT_USAGE;
 use super::buffers::{Buffers, GROUP, Layout};
-use super::files::Files;
+use super::files::FileTable;
 use clap::ValueEnum;
-use io_uring::{Builder, IoUring, cqueue, opcode, squeue, types};
+use io_uring::{Builder, IoUring, Probe, cqueue, opcode, squeue, types};
 use server_common::Details;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -17,6 +17,8 @@ use std::time::Duration;
 const SQ_ENTRIES: u32 = 1024;
 /// Entries of the completion queue. What does not fit the kernel keeps (IORING_FEAT_NODROP).
 const CQ_ENTRIES: u32 = 8192;
+/// Places for connections beyond the most that are admitted, which are closed at once.
+const SPARE_PLACES: u32 = 8;
 
 /// When the kernel runs the work that completes operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -42,6 +44,17 @@ pub(crate) enum Receive {
     Single,
 }
 
+/// How operations name their socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Files {
+    /// By its descriptor
+    Plain,
+    /// By its place in a table of the ring's
+    Registered,
+    /// The same, and accept puts it there: it has no descriptor (Linux 6.8)
+    Direct,
+}
+
 /// What is wanted of the ring. Where the kernel lacks it, the next lesser thing is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Asked {
@@ -56,8 +69,10 @@ pub(crate) struct Asked {
     pub(crate) min_wait: Option<MinWait>,
     /// Sends of so many bytes or more are without a copy.
     pub(crate) send_zc_bytes: Option<usize>,
-    /// For how many connections sockets are registered; `None`: none are.
-    pub(crate) registered_files: Option<u32>,
+    /// How operations name their socket.
+    pub(crate) files: Files,
+    /// For how many connections there are places where they are named by one.
+    pub(crate) places: u32,
 }
 
 /// So many completions, but for no longer than that once there is one.
@@ -150,7 +165,7 @@ impl Step {
 }
 
 /// A ring, what belongs to it, and what it is.
-pub(super) type Opened = (&'static mut IoUring, Buffers, Option<Files>, Obtained);
+pub(super) type Opened = (&'static mut IoUring, Buffers, Option<FileTable>, Obtained);
 
 /// Opens a ring for the calling thread, which alone may use it, and its receive buffers.
 ///
@@ -182,10 +197,7 @@ pub(super) fn open(asked: Asked) -> io::Result<Opened> {
     if let Some(time) = asked.napi {
         register_napi(&ring, time).map_err(explain_napi)?;
     }
-    let files = asked.registered_files.map(|count| {
-        Files::register(&ring.submitter(), count).map_err(|error| explain_files(count, error))
-    });
-    let files = files.transpose()?;
+    let files = register_files(&ring, asked)?;
     let ring = Box::leak(Box::new(ring));
     Ok((ring, buffers, files, Obtained { step, receive, registered_ring: false }))
 }
@@ -308,6 +320,28 @@ fn explain_setup(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("io_uring cannot be set up ({error}): {advice}"))
 }
 
+/// A table of sockets, where operations are to name their places.
+fn register_files(ring: &IoUring, asked: Asked) -> io::Result<Option<FileTable>> {
+    let direct = match asked.files {
+        Files::Plain => return Ok(None),
+        Files::Registered => false,
+        Files::Direct => true,
+    };
+    let mut probe = Probe::new();
+    ring.submitter().register_probe(&mut probe)?;
+    // Accepting into the table is older, but without it there would be no way back.
+    if direct && !probe.is_supported(opcode::FixedFdInstall::CODE) {
+        return Err(io::Error::other(
+            "--files direct cannot be had: Linux 6.8 is needed (uname -r shows this one)",
+        ));
+    }
+    // Accept fills a place before a connection too many can be refused.
+    let places = if direct { asked.places.saturating_add(SPARE_PLACES) } else { asked.places };
+    FileTable::register(&ring.submitter(), places, direct)
+        .map(Some)
+        .map_err(|error| explain_files(asked, error))
+}
+
 /// Has waiting calls poll the devices by which connections come, for up to `time` each.
 fn register_napi(ring: &IoUring, time: Duration) -> io::Result<()> {
     let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
@@ -315,10 +349,11 @@ fn register_napi(ring: &IoUring, time: Duration) -> io::Result<()> {
     ring.submitter().register_napi(&mut napi)
 }
 
-fn explain_files(count: u32, error: io::Error) -> io::Error {
+fn explain_files(Asked { files, places, .. }: Asked, error: io::Error) -> io::Error {
     let sentence = format!(
-        "--files registered cannot be had for {count} connections ({error}): Linux 5.19 is needed \
-         (uname -r shows this one), and a limit on open files as high (ulimit -n)"
+        "--files {} cannot be had for {places} connections ({error}): Linux 5.19 is needed \
+         (uname -r shows this one), and a limit on open files as high (ulimit -n)",
+        name(files)
     );
     io::Error::new(error.kind(), sentence)
 }
@@ -365,8 +400,8 @@ impl Obtained {
         got.insert("receive".to_owned(), name(self.receive).into());
         got.insert("setup_flags".to_owned(), self.step.flags(asked.sqpoll.is_some()).into());
         got.insert("setup_flags_since_linux".to_owned(), self.step.since.into());
-        let registered = asked.registered_files.is_some();
-        got.insert("registered_files".to_owned(), registered.into());
+        // What cannot be had is refused.
+        got.insert("files".to_owned(), name(asked.files).into());
         got.insert("registered_ring_fd".to_owned(), self.registered_ring.into());
         got.insert("kernel_features".to_owned(), features(ring).into());
         got.insert("sq_entries".to_owned(), ring.sq_entries().into());
@@ -410,7 +445,8 @@ mod tests {
                 sqpoll: None,
                 min_wait: None,
                 send_zc_bytes: None,
-                registered_files: None,
+                files: Files::Plain,
+                places: 0,
             };
             let (_, step) = build_best(whole).expect("this kernel has io_uring");
             let first = STEPS.iter().position(|step| step.taskrun == asked).expect("has one");

@@ -20,7 +20,8 @@ fn asked(taskrun: Taskrun, receive: Receive, send_zc_bytes: Option<usize>) -> As
         sqpoll: None,
         min_wait: None,
         send_zc_bytes,
-        registered_files: None,
+        files: Files::Plain,
+        places: 8,
     }
 }
 
@@ -28,8 +29,9 @@ fn best() -> Ring {
     ring(Taskrun::Defer, Receive::Multishot)
 }
 
-fn pair() -> (UnixStream, UnixStream) {
-    UnixStream::pair().expect("descriptors are free")
+fn pair() -> (UnixStream, Socket) {
+    let (near, far) = UnixStream::pair().expect("descriptors are free");
+    (near, Socket::Descriptor(far.into()))
 }
 
 /// The next completion, waited for.
@@ -66,7 +68,7 @@ fn bytes_arrive_in_a_provided_buffer_and_the_multishot_goes_on_until_the_end() {
     let mut ring = best();
     let (mut near, far) = pair();
     let id = ConnId::first(5);
-    ring.receive(id, far.as_fd());
+    ring.receive(id, &far);
     for message in ["one", "two", "three"] {
         near.write_all(message.as_bytes()).expect("the pair is open");
         let (from, result, more) = next_received(&mut ring);
@@ -86,7 +88,7 @@ fn a_single_receive_is_over_after_each_delivery() {
         let mut ring = ring(taskrun, Receive::Single);
         let (mut near, far) = pair();
         for message in ["one", "two"] {
-            ring.receive(ConnId::first(0), far.as_fd());
+            ring.receive(ConnId::first(0), &far);
             near.write_all(message.as_bytes()).expect("the pair is open");
             let (_, result, more) = next_received(&mut ring);
             let buffer = data(result);
@@ -110,7 +112,7 @@ fn a_bundle_brings_each_of_its_buffers_in_order_and_its_end_takes_none() {
     for _ in 0..2 * u32::from(AT_FIRST) {
         let (mut near, far) = pair();
         near.write_all(&bytes).expect("the pair holds as much");
-        ring.receive(id, far.as_fd());
+        ring.receive(id, &far);
         let (mut received, mut filled) = (Vec::new(), Vec::new());
         while received.len() < bytes.len() {
             let (from, result, more) = next_received(&mut ring);
@@ -135,7 +137,7 @@ fn an_empty_buffer_ring_ends_receives_which_go_on_after_more_are_provided() {
     for (slot, (mut near, far)) in (0..).zip(pairs.iter().map(|(near, far)| (near, far))) {
         ring.make_room().expect("the ring works");
         near.write_all(b"x").expect("the pair is open");
-        ring.receive(ConnId::first(slot), far.as_fd());
+        ring.receive(ConnId::first(slot), far);
     }
     // One byte waits on each of 257 sockets, and 256 buffers are there: the last gets none.
     let mut filled = Vec::new();
@@ -152,7 +154,7 @@ fn an_empty_buffer_ring_ends_receives_which_go_on_after_more_are_provided() {
     ring.provide_more();
     let twice = 2 * u64::from(AT_FIRST);
     assert_eq!(ring.counters.receive_buffers_provided.value(), twice);
-    ring.receive(starved, pairs[starved.slot()].1.as_fd());
+    ring.receive(starved, &pairs[starved.slot()].1);
     let (id, result, more) = next_received(&mut ring);
     assert_eq!((id, more), (starved, true));
     filled.push(data(result));
@@ -166,7 +168,7 @@ fn an_empty_buffer_ring_ends_receives_which_go_on_after_more_are_provided() {
 fn a_filled_buffer_keeps_its_bytes_until_it_is_given_back() {
     let mut ring = best();
     let (mut near, far) = pair();
-    ring.receive(ConnId::first(0), far.as_fd());
+    ring.receive(ConnId::first(0), &far);
     near.write_all(b"kept").expect("the pair is open");
     let kept = data(next_received(&mut ring).1);
     // Every other buffer is filled twice over.
@@ -184,7 +186,7 @@ fn a_filled_buffer_keeps_its_bytes_until_it_is_given_back() {
 fn a_cancelled_receive_completes_once_more_without_more() {
     let mut ring = best();
     let (_near, far) = pair();
-    ring.receive(ConnId::first(0), far.as_fd());
+    ring.receive(ConnId::first(0), &far);
     ring.submit().expect("the ring works");
     ring.cancel_receive(ConnId::first(0));
     let (_, result, more) = next_received(&mut ring);
@@ -198,7 +200,7 @@ fn a_send_brings_its_buffer_back_and_how_much_was_taken() {
     let id = ConnId::first(3);
     let outgoing = Outgoing { buffer: b"..answer".to_vec(), taken: 2 };
     let bytes = outgoing.buffer.as_ptr();
-    ring.send(id, far.as_fd(), outgoing);
+    ring.send(id, &far, outgoing);
     let Completion::Sent { id: whose, result, outgoing } = next(&mut ring) else {
         panic!("nothing else was started")
     };
@@ -220,9 +222,10 @@ fn bytes_sent_without_a_copy_come_back_with_the_notification() {
     let address = listener.local_addr().expect("bound");
     let mut near = std::net::TcpStream::connect(address).expect("it listens");
     let (far, _) = listener.accept().expect("it has connected");
+    let far = Socket::Descriptor(far.into());
     let id = ConnId::first(3);
     for (round, bytes) in [&b"few"[..], b"four", b"many more"].into_iter().enumerate() {
-        ring.send(id, far.as_fd(), Outgoing::new(bytes.to_vec()));
+        ring.send(id, &far, Outgoing::new(bytes.to_vec()));
         assert_eq!(ring.sends_without_copy(id), bytes.len() >= 4);
         let mut answer = vec![0; bytes.len()];
         ring.submit().expect("the ring works");
@@ -240,26 +243,26 @@ fn bytes_sent_without_a_copy_come_back_with_the_notification() {
 #[test]
 fn a_registered_socket_is_served_by_its_slot_and_closed_when_it_is_forgotten() {
     let mut asked = asked(Taskrun::Defer, Receive::Multishot, None);
-    asked.registered_files = Some(8);
+    asked.files = Files::Registered;
     let mut ring = Ring::open(asked, Arc::default()).expect("5.19, as the buffers need");
     let mut id = ConnId::first(7);
     // The slot is used again and again, for other sockets.
     for message in ["one", "two", "three"] {
         let (mut near, far) = pair();
-        ring.introduce(id, far.as_fd());
-        ring.receive(id, far.as_fd());
+        ring.introduce(id, &far);
+        ring.receive(id, &far);
         near.write_all(message.as_bytes()).expect("the pair is open");
         let (from, result, _) = next_received(&mut ring);
         let buffer = data(result);
         assert_eq!((from, &*buffer), (id, message.as_bytes()));
-        ring.send(id, far.as_fd(), Outgoing::new(buffer.to_vec()));
+        ring.send(id, &far, Outgoing::new(buffer.to_vec()));
         ring.give_back(buffer);
         assert!(matches!(next(&mut ring), Completion::Sent { result: Ok(3..), .. }));
-        ring.cancel_all(far.as_fd());
+        ring.cancel_all(&far);
         let (_, result, more) = next_received(&mut ring);
         assert_eq!((errno(&result), more), (Some(libc::ECANCELED), false));
         ring.forget(id);
-        ring.close(far.into());
+        ring.close(far);
         ring.submit().expect("the ring works");
         let mut text = String::new();
         near.read_to_string(&mut text).expect("a clean end: nothing holds the socket open");
@@ -273,18 +276,18 @@ fn a_send_that_waits_keeps_its_buffer_until_it_is_cancelled() {
     let mut ring = best();
     let (_near, far) = pair();
     // More than the socket takes, and nobody reads: the first send is short, the second waits.
-    ring.send(ConnId::first(0), far.as_fd(), Outgoing::new(vec![7; 16 << 20]));
+    ring.send(ConnId::first(0), &far, Outgoing::new(vec![7; 16 << 20]));
     let Completion::Sent { result, mut outgoing, .. } = next(&mut ring) else {
         panic!("nothing else was started")
     };
     outgoing.taken += result.expect("some of it fits");
     assert!(outgoing.taken < outgoing.buffer.len(), "no socket buffer is that large");
-    ring.send(ConnId::first(0), far.as_fd(), outgoing);
+    ring.send(ConnId::first(0), &far, outgoing);
     ring.submit().expect("the ring works");
     ring.reap();
     assert!(ring.next().is_none(), "the socket is full");
     assert!(ring.sends[0].is_some(), "the kernel reads from it");
-    ring.cancel_all(far.as_fd());
+    ring.cancel_all(&far);
     let Completion::Sent { result, outgoing, .. } = next(&mut ring) else {
         panic!("nothing else was started")
     };
@@ -297,16 +300,58 @@ fn a_send_that_waits_keeps_its_buffer_until_it_is_cancelled() {
 fn a_second_send_of_a_connection_is_a_programmers_error() {
     let mut ring = best();
     let (_near, far) = pair();
-    ring.send(ConnId::first(0), far.as_fd(), Outgoing::new(vec![1]));
-    ring.send(ConnId::first(0), far.as_fd(), Outgoing::new(vec![2]));
+    ring.send(ConnId::first(0), &far, Outgoing::new(vec![1]));
+    ring.send(ConnId::first(0), &far, Outgoing::new(vec![2]));
+}
+
+#[test]
+fn a_socket_without_a_descriptor_is_served_from_its_place_until_it_is_closed() {
+    let mut asked = asked(Taskrun::Defer, Receive::Multishot, None);
+    (asked.files, asked.places) = (Files::Direct, 1);
+    let Ok(mut ring) = Ring::open(asked, Arc::default()) else {
+        // Before Linux 6.8 it is refused; `--files direct` tests that with the server.
+        return;
+    };
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback is free");
+    let address = listener.local_addr().expect("bound");
+    ring.accept(listener.as_fd());
+    let mut id = ConnId::first(3);
+    for _ in 0..2 {
+        let mut near = std::net::TcpStream::connect(address).expect("it listens");
+        let Completion::Accepted { result: Ok(socket), more: true } = next(&mut ring) else {
+            panic!("nothing else was started")
+        };
+        assert!(matches!(socket, Socket::Direct(_)), "{socket:?}");
+        ring.receive(id, &socket);
+        near.write_all(b"ask").expect("taken");
+        let buffer = data(next_received(&mut ring).1);
+        assert_eq!(&*buffer, b"ask");
+        // While other operations are under way.
+        let peer = ring.with_descriptor(&socket, |descriptor| {
+            std::net::TcpStream::from(descriptor.try_clone_to_owned()?).peer_addr()
+        });
+        assert_eq!(peer.expect("connected"), near.local_addr().expect("connected"));
+        ring.send(id, &socket, Outgoing::new(buffer.to_vec()));
+        ring.give_back(buffer);
+        assert!(matches!(next(&mut ring), Completion::Sent { result: Ok(3), .. }));
+        ring.cancel_all(&socket);
+        let (_, result, more) = next_received(&mut ring);
+        assert_eq!((errno(&result), more), (Some(libc::ECANCELED), false));
+        ring.close(socket);
+        ring.submit().expect("the ring works");
+        let mut rest = Vec::new();
+        near.read_to_end(&mut rest).expect("a clean end");
+        assert_eq!(rest, b"ask");
+        id = id.next();
+    }
 }
 
 #[test]
 fn a_close_comes_after_the_operations_before_it() {
     let mut ring = best();
     let (mut near, far) = pair();
-    ring.send(ConnId::first(0), far.as_fd(), Outgoing::new(b"last words".to_vec()));
-    ring.close(far.into());
+    ring.send(ConnId::first(0), &far, Outgoing::new(b"last words".to_vec()));
+    ring.close(far);
     assert!(matches!(next(&mut ring), Completion::Sent { result: Ok(10), .. }));
     let mut text = String::new();
     near.read_to_string(&mut text).expect("a clean end");
@@ -321,7 +366,7 @@ fn a_full_submission_queue_is_submitted_and_nothing_is_lost() {
     for slot in 0..3000_u32 {
         ring.make_room().expect("the ring takes more");
         let far = &pairs[slot as usize % pairs.len()].1;
-        ring.send(ConnId::first(slot), far.as_fd(), Outgoing::new(slot.to_be_bytes().to_vec()));
+        ring.send(ConnId::first(slot), far, Outgoing::new(slot.to_be_bytes().to_vec()));
     }
     for _ in 0..3000 {
         assert!(matches!(next(&mut ring), Completion::Sent { result: Ok(4), .. }));
@@ -339,7 +384,7 @@ fn a_full_submission_queue_is_submitted_and_nothing_is_lost() {
 fn polling_makes_no_system_call_while_nothing_happens() {
     let mut ring = best();
     let (mut near, far) = pair();
-    ring.receive(ConnId::first(0), far.as_fd());
+    ring.receive(ConnId::first(0), &far);
     ring.poll().expect("the ring works");
     let before = ring.counters.ring_enters.value();
     for _ in 0..1000 {

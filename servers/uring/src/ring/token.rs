@@ -60,10 +60,12 @@ pub(crate) enum Op {
     ReceiveDatagram,
     /// A datagram, from the slot that the id names.
     SendDatagram,
+    /// A descriptor for a socket that has none.
+    Install,
 }
 
 impl Op {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Accept,
         Self::Receive,
         Self::Send,
@@ -71,6 +73,7 @@ impl Op {
         Self::Shutdown,
         Self::ReceiveDatagram,
         Self::SendDatagram,
+        Self::Install,
     ];
 }
 
@@ -128,7 +131,7 @@ mod tests {
 
     #[test]
     fn an_unknown_operation_is_no_token() {
-        assert_eq!(Token::from_user_data(0x07 << 56), None);
+        assert_eq!(Token::from_user_data(0x08 << 56), None);
         assert_eq!(Token::from_user_data(u64::MAX), None);
     }
 
