@@ -29,7 +29,19 @@ pub(crate) enum Check {
     Dpdk,
     /// Every server over a veth pair
     E2e,
+    /// The servers in infra/contenders compile; only if named: it downloads what they are built on
+    Contenders,
 }
+
+impl Check {
+    /// Whether it runs where no check is named.
+    fn is_default(self) -> bool {
+        self != Self::Contenders
+    }
+}
+
+/// The workspace of servers that are not ours: they are compared, and no part of the project.
+const CONTENDERS: &str = "infra/contenders/Cargo.toml";
 
 /// How a check ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +59,7 @@ struct Entry {
     took: Duration,
 }
 
-/// Runs `only`, or every check; prints the summary; true where none failed.
+/// Runs `only`, or every default check; prints the summary; true where none failed.
 ///
 /// # Errors
 /// Where a program cannot be started at all.
@@ -55,7 +67,8 @@ pub(crate) fn run(only: &[Check]) -> Result<bool> {
     let root = tree::root();
     let mut entries = Vec::new();
     for check in Check::value_variants() {
-        if only.is_empty() || only.contains(check) {
+        let is_wanted = if only.is_empty() { check.is_default() } else { only.contains(check) };
+        if is_wanted {
             let name = name(*check);
             eprintln!("\n==> {name}");
             let start = Instant::now();
@@ -92,6 +105,7 @@ fn run_check(check: Check, root: &Path) -> Result<(Outcome, Vec<String>)> {
             Some(reason) => Outcome::Skipped(reason),
             None => passed(e2e::run(None)?),
         },
+        Check::Contenders => contenders(root)?,
     };
     Ok((outcome, Vec::new()))
 }
@@ -100,6 +114,14 @@ fn run_check(check: Check, root: &Path) -> Result<(Outcome, Vec<String>)> {
 fn clippy(root: &Path, packages: &[&str]) -> Result<Outcome> {
     let clippy = ["clippy", "--locked", "--all-targets"];
     cargo(root, &[&clippy[..], packages, &["--", "--deny", "warnings"]].concat())
+}
+
+/// Formatting and clippy of the workspace in `infra/contenders`.
+fn contenders(root: &Path) -> Result<Outcome> {
+    let formatted = cargo(root, &["fmt", "--all", "--check", "--manifest-path", CONTENDERS])?;
+    let clippy = ["clippy", "--locked", "--manifest-path", CONTENDERS, "--", "--deny", "warnings"];
+    let all = [formatted, cargo(root, &clippy)?];
+    Ok(passed(!all.contains(&Outcome::Failed)))
 }
 
 /// Documentation of packages that cargo's flags name.
