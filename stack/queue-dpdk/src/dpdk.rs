@@ -28,15 +28,17 @@ pub struct DpdkQueue {
     counts: Counts,
     board: Arc<Board>,
     port: String,
+    /// Tells the port that this queue lives. After the pair, which must be gone first.
+    _lent: Arc<()>,
 }
 
 impl DpdkQueue {
     pub(crate) fn new(
-        device: &Arc<Device>,
-        board: &Arc<Board>,
+        (device, board): (&Arc<Device>, &Arc<Board>),
         id: u16,
         config: &Config,
         obtained: &Obtained,
+        lent: Arc<()>,
     ) -> Self {
         let Offloads { rx_checksum, tx_checksum, .. } = obtained.offloads;
         let by = |port: bool| if port { Checksum::Offload } else { Checksum::Software };
@@ -63,7 +65,14 @@ impl DpdkQueue {
             counts: Counts::default(),
             board: Arc::clone(board),
             port: obtained.port.clone(),
+            _lent: lent,
         }
+    }
+
+    /// Whether the port has a link, as was seen a tenth of a second ago at most.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.board.link_is_up()
     }
 
     /// Its number in the port, from 0.

@@ -5,6 +5,7 @@
 
 use crate::sys::{Device, PortStats};
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
@@ -46,12 +47,19 @@ struct State {
 pub(crate) struct Board {
     state: Mutex<State>,
     changed: Condvar,
+    /// The reading's link, for those who poll and may not wait for the lock.
+    link_is_up: AtomicBool,
 }
 
 impl Board {
     /// What was read last.
     pub(crate) fn reading(&self) -> Reading {
         self.lock().reading
+    }
+
+    /// Whether there was a link when it was last looked for. Waits for nobody.
+    pub(crate) fn link_is_up(&self) -> bool {
+        self.link_is_up.load(Ordering::Relaxed)
     }
 
     /// Waits until the link is up, or not; false where that takes longer than `timeout`.
@@ -70,6 +78,7 @@ impl Board {
         let mut state = self.lock();
         let Some(device) = device.upgrade().filter(|_| !state.is_over) else { return false };
         state.reading.renew(&device);
+        self.link_is_up.store(state.reading.link_is_up, Ordering::Relaxed);
         drop(device);
         self.changed.notify_all();
         let is_going_on = |state: &mut State| !state.is_over;

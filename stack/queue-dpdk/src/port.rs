@@ -74,8 +74,12 @@ impl Obtained {
 /// A started port. It is closed when it and all of its queues have been dropped.
 #[derive(Debug)]
 pub struct Port {
+    /// Not yet taken.
     queues: Vec<DpdkQueue>,
+    config: Config,
     obtained: Obtained,
+    /// Each queue has a share in it, which tells that it lives.
+    lent: Arc<()>,
     /// Before the device: its thread has a share in it.
     monitor: Monitor,
     device: Arc<Device>,
@@ -104,14 +108,30 @@ impl Port {
             text: error.to_string(),
             cure: "",
         })?;
-        let queue = |id| DpdkQueue::new(&device, monitor.board(), id, config, &obtained);
-        let queues = (0..config.queue_count).map(queue).collect();
-        Ok(Self { queues, obtained, monitor, device })
+        let (lent, config) = (Arc::new(()), config.clone());
+        let mut port = Self { queues: Vec::new(), config, obtained, lent, monitor, device };
+        port.queues = port.make_queues();
+        Ok(port)
     }
 
-    /// The queues, in order, each for one thread. There are none the second time.
+    /// The queues, in order, each for one thread. While one of them lives there are none the second
+    /// time; then there are all of them again, with what has arrived in their rings meanwhile.
     pub fn take_queues(&mut self) -> Vec<DpdkQueue> {
-        std::mem::take(&mut self.queues)
+        let queues = std::mem::take(&mut self.queues);
+        if queues.is_empty() && Arc::strong_count(&self.lent) == 1 {
+            return self.make_queues();
+        }
+        queues
+    }
+
+    /// Queues of which none lives.
+    fn make_queues(&self) -> Vec<DpdkQueue> {
+        let (board, config) = (self.monitor.board(), &self.config);
+        let queue = |id| {
+            let lent = Arc::clone(&self.lent);
+            DpdkQueue::new((&self.device, board), id, config, &self.obtained, lent)
+        };
+        (0..self.config.queue_count).map(queue).collect()
     }
 
     /// What was really obtained.

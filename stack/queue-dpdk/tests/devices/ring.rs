@@ -4,6 +4,7 @@ use crate::{Lab, build, check, close, counter};
 use queue::{BURST_MAX, Burst, Checksum, Frame, Meta, Queue};
 use queue_dpdk::{Config, Eal, Error, Port, Rss};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 const PACKETS: u64 = 100_000;
 
@@ -25,6 +26,23 @@ fn what_is_sent_comes_back_unchanged_and_in_order() {
     }
     assert_eq!(counter(&queue, "rx_bytes"), counter(&queue, "tx_bytes"));
     close(port, queue);
+}
+
+#[test]
+fn queues_can_be_taken_again_when_those_taken_before_are_gone() {
+    let lab = Lab::new();
+    let (mut port, mut queue) = lab.open("net_ring_again", |_| ());
+    let mut burst = Burst::new();
+    assert_eq!(build(&mut queue, &mut burst, 0, 3), 3);
+    assert_eq!(queue.tx_burst(&mut burst), 3);
+    assert!(port.take_queues().is_empty(), "the first one lives");
+    drop(queue);
+    let mut again = port.take_queues().remove(0);
+    assert_eq!(again.rx_burst(&mut burst), 3, "what is in the ring stays there");
+    assert_eq!(check(&mut again, &mut burst, 0), 3);
+    assert!(port.take_queues().is_empty(), "the second one lives");
+    assert!(port.wait_for_link(true, Duration::from_secs(60)) && again.is_up());
+    close(port, again);
 }
 
 #[test]
