@@ -9,7 +9,7 @@ use crate::counts::ControlCount;
 use crate::handshake::{Client, ClientStep, Refusal, Server, ServerStep};
 use crate::link::Link;
 use crate::shared::Shared;
-use crate::wire::Message;
+use crate::wire::{Message, Text};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -57,8 +57,10 @@ enum State {
 enum Leave {
     /// With a reason.
     Refused(Refusal),
-    /// It left us.
+    /// It left us without a word.
     Ended,
+    /// It left us, and said why.
+    Told(Text<96>),
     /// A system call failed.
     Failed,
 }
@@ -208,6 +210,10 @@ impl Control {
         match leave {
             Leave::Refused(refusal) => self.say_goodbye(&channel, *refusal),
             Leave::Ended => self.shared.counts.add(ControlCount::End),
+            Leave::Told(reason) => {
+                self.shared.counts.add(ControlCount::End);
+                self.shared.keep_farewell(reason.to_string());
+            }
             Leave::Failed => self.shared.counts.add(ControlCount::Error),
         }
         drop(channel);
@@ -239,8 +245,8 @@ impl Peer {
             Received::End => return Err(Leave::Ended),
             Received::Malformed => return Err(Refusal::Unexpected.into()),
         };
-        if let Message::Disconnect { .. } = message {
-            return Err(Leave::Ended);
+        if let Message::Disconnect { reason, .. } = message {
+            return Err(Leave::Told(reason));
         }
         match &mut self.state {
             State::Serving(server, _) => match server.handle(&message, fd, is_taken)? {

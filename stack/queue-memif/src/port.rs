@@ -55,6 +55,13 @@ impl Port {
     pub fn wait_for_link(&self, is_up: bool, timeout: Duration) -> bool {
         self.shared.wait(is_up, timeout)
     }
+
+    /// Why the latest peer left that said so, in its own words, with everything escaped that is not
+    /// printable ASCII: a server that refuses a client says here what is wrong.
+    #[must_use]
+    pub fn farewell(&self) -> Option<String> {
+        self.shared.farewell()
+    }
 }
 
 impl Drop for Port {

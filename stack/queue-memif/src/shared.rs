@@ -25,6 +25,8 @@ pub(crate) struct Shared {
     /// The epoch in which a queue found a fault, and which: see [`Shared::report`].
     fault: AtomicU64,
     is_closing: AtomicBool,
+    /// What the latest peer said that left with a word.
+    farewell: Mutex<Option<String>>,
     /// Wakes the control thread.
     wake: OwnedFd,
     pub(crate) counts: ControlCounts,
@@ -42,6 +44,7 @@ impl Shared {
             changed: Condvar::new(),
             fault: AtomicU64::new(0),
             is_closing: AtomicBool::new(false),
+            farewell: Mutex::new(None),
             wake: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
             counts: ControlCounts::default(),
         })
@@ -95,6 +98,16 @@ impl Shared {
             _ => return None,
         };
         (fault >> 2 == self.epoch()).then_some(refusal)
+    }
+
+    /// Keeps what a peer said when it left.
+    pub(crate) fn keep_farewell(&self, words: String) {
+        *self.farewell.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
+    }
+
+    /// What the latest peer said that left with a word.
+    pub(crate) fn farewell(&self) -> Option<String> {
+        self.farewell.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Asks the control thread to end.

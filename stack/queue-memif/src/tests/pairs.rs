@@ -1,8 +1,9 @@
 //! Two ends that keep the rules: packets arrive whole and in order, and nothing is left behind.
 
-use super::{End, contents, counter, frame_of, packet, pair, socket};
+use super::{End, PATIENCE, contents, counter, frame_of, packet, pair, socket};
 use crate::{Config, MemifQueue, Role};
 use queue::{BURST_MAX, Burst, Queue};
+use std::time::Instant;
 
 /// Every packet that one queue sends comes back from the other one, which reflects.
 fn check_reflection(near: &mut MemifQueue, far: &mut MemifQueue, count: u64) {
@@ -30,6 +31,29 @@ fn check_reflection(near: &mut MemifQueue, far: &mut MemifQueue, count: u64) {
         assert_eq!(queue.outstanding(), 0);
         queue.audit();
     }
+}
+
+#[test]
+fn a_client_that_is_refused_learns_why() {
+    let refused = |change: fn(&mut Config)| {
+        let socket = socket();
+        let mut config = Config::new(&socket, Role::Server);
+        config.secret = "hush".to_owned();
+        let _server = End::open(&config);
+        let mut config = Config { secret: config.secret, ..Config::new(&socket, Role::Client) };
+        change(&mut config);
+        let client = End::open(&config);
+        let start = Instant::now();
+        loop {
+            assert!(start.elapsed() < PATIENCE, "no word of the server");
+            match client.port.farewell() {
+                Some(words) => return words,
+                None => std::thread::yield_now(),
+            }
+        }
+    };
+    assert_eq!(refused(|config| config.secret.clear()), "the secret is another one");
+    assert_eq!(refused(|config| config.id = 1), "no interface of this id here");
 }
 
 #[test]
