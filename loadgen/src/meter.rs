@@ -150,6 +150,7 @@ impl Meter {
                 cpu_ns,
                 delayed_ns,
                 interruptions: tally.watch.seen,
+                idle_ns: tally.watch.idle_ns,
                 wall_ns: now_ns - began_ns,
             }],
             wrk: tally.wrk,

@@ -159,8 +159,11 @@ pub struct ThreadUse {
     /// Time in nanoseconds that it waited for a CPU while others had it; 0 where the kernel does
     /// not say.
     pub delayed_ns: u64,
-    /// Interruptions that it saw, in an open loop.
+    /// Interruptions that it saw, in an open loop or where it polls.
     pub interruptions: Interruptions,
+    /// Time in nanoseconds in polls that found nothing and were not interrupted, where the
+    /// transport polls instead of sleeping; 0 where it sleeps.
+    pub idle_ns: u64,
     /// Length of its measurement in nanoseconds.
     pub wall_ns: u64,
 }

@@ -3,7 +3,9 @@
 //! The generator was the limit
 //! * in a closed loop, where one of its threads wanted a CPU for [`CPU_LIMIT_PERCENT`] of the time
 //!   or more, whether it had one or waited for it: it had no time left in which it could have sent
-//!   more (a thread that spins always has none, and is not judged by it);
+//!   more (a thread that spins always has none, and is not judged by it; one that polls a queue is
+//!   judged by the time of the polls in which it found nothing, which must not be less than the
+//!   rest);
 //! * in an open loop, where one request in a hundred left later than it could have by more than
 //!   [`LATENESS_LIMIT_NS`] and by more than a tenth of the median time that the service took: the
 //!   wait is then in the latency, and is not the server's.
@@ -12,7 +14,7 @@
 //! wants fewer requests, one whose core is taken away wants a core that nothing else uses.
 
 use crate::outcome::{Outcome, ThreadUse};
-use crate::plan::{Plan, Schedule, Spin};
+use crate::plan::{Plan, Schedule, Spin, TransportKind};
 use crate::samples::Samples;
 use crate::units::format_time_us;
 use record::LoadClient;
@@ -61,6 +63,7 @@ pub fn judge(plan: &Plan, outcome: &Outcome) -> LoadClient {
         longest_interruption_s: is_open
             .then(|| seen.clone().map(|thread| thread.longest_ns).max().unwrap_or(0) as f64 / 1e9),
         disturbed: disturbed(outcome),
+        idle_poll_share: least_idle(plan, outcome).map(|percent| percent / 100.0),
         limit: limit(plan, outcome),
     }
 }
@@ -80,7 +83,8 @@ fn disturbed(outcome: &Outcome) -> Option<u64> {
 fn limit(plan: &Plan, outcome: &Outcome) -> Option<String> {
     let why = match plan.schedule {
         Schedule::Open { .. } => lateness_limit(plan.spin, outcome)?,
-        Schedule::Closed if plan.spin == Spin::Always || plan.transport.is_bypass() => return None,
+        Schedule::Closed if plan.transport.is_bypass() => poll_limit(plan, outcome)?,
+        Schedule::Closed if plan.spin == Spin::Always => return None,
         Schedule::Closed => cpu_limit(&outcome.threads)?,
     };
     Some(format!("The client was the limit: {why}"))
@@ -158,6 +162,43 @@ fn cpu_limit(threads: &[ThreadUse]) -> Option<String> {
     })
 }
 
+/// The share of idle polls in the time of the thread that had the least of it, in percent, where
+/// threads poll. What interrupted its polls is taken from its time: it would have been idle, or
+/// would not.
+fn least_idle(plan: &Plan, outcome: &Outcome) -> Option<f64> {
+    let idle = |thread: &ThreadUse| {
+        let wall_ns = thread.wall_ns.saturating_sub(thread.interruptions.total_ns);
+        share_percent(thread.idle_ns, &ThreadUse { wall_ns, ..*thread })
+    };
+    let least = outcome.threads.iter().map(idle).reduce(f64::min);
+    least.filter(|_| plan.transport.is_bypass())
+}
+
+/// What is wrong with a closed loop that polls, and how to cure it.
+fn poll_limit(plan: &Plan, outcome: &Outcome) -> Option<String> {
+    let idle_percent = least_idle(plan, outcome)?;
+    if idle_percent > 100.0 - CPU_LIMIT_PERCENT {
+        return None;
+    }
+    let fact = format!(
+        "its busiest thread was in polls that found nothing for {idle_percent:.1} % of its time"
+    );
+    let delayed_percent = worst(&outcome.threads, |thread| thread.delayed_ns);
+    Some(if delayed_percent >= 100.0 - CPU_LIMIT_PERCENT {
+        format!(
+            "{fact}, and others had its CPU {delayed_percent:.0} % of the time. Pin each thread (--pin) \
+             to a CPU that nothing else uses, neither the server nor another thread."
+        )
+    } else if plan.transport == TransportKind::Memif {
+        format!(
+            "{fact}: responses waited for it. Use more threads (-t), each with a CPU of its own \
+             (--pin), and as many --queues and --cpus of the server."
+        )
+    } else {
+        format!("{fact}: responses waited for it. Use a faster CPU, or a second generator.")
+    })
+}
+
 /// The largest share that a part has of the time of a thread, in percent.
 fn worst(threads: &[ThreadUse], part_ns: fn(&ThreadUse) -> u64) -> f64 {
     threads.iter().map(|thread| share_percent(part_ns(thread), thread)).fold(0.0, f64::max)
@@ -197,6 +238,7 @@ mod tests {
                 cpu_ns,
                 delayed_ns: 100 * MS,
                 interruptions: Interruptions { count: 3, total_ns: 25 * MS, longest_ns: 20 * MS },
+                idle_ns: 0,
                 wall_ns: 1000 * MS,
             }],
             wrk: None,
@@ -226,6 +268,38 @@ mod tests {
         assert!(busy.contains(" 95 % of the time with its own work. Use more threads"), "{busy}");
         let spinning = judge(&Plan { spin: Spin::Always, ..plan }, &outcome(1000 * MS));
         assert_eq!(spinning.limit, None);
+    }
+
+    #[test]
+    fn a_closed_loop_that_polls_is_judged_by_its_idle_polls() {
+        let over = |transport| Plan { transport, ..Plan::closed(4, Duration::from_secs(1)) };
+        let idle = |idle_ns, delayed_ns| {
+            let mut outcome = outcome(1000 * MS);
+            let interruptions = Interruptions::default();
+            let thread = ThreadUse { idle_ns, delayed_ns, interruptions, ..outcome.threads[0] };
+            outcome.threads[0] = thread;
+            outcome
+        };
+        let memif = over(TransportKind::Memif);
+        let quiet = judge(&memif, &idle(51 * MS, 0));
+        assert_eq!((quiet.limit, quiet.idle_poll_share), (None, Some(0.051)));
+        let busy = judge(&memif, &idle(31 * MS, 0));
+        assert_eq!(busy.idle_poll_share, Some(0.031));
+        let busy = busy.limit.unwrap();
+        assert!(busy.contains("found nothing for 3.1 % of its time: responses waited"), "{busy}");
+        assert!(busy.contains("Use more threads (-t)"), "{busy}");
+        let busy = judge(&over(TransportKind::Xdp), &idle(31 * MS, 0)).limit.unwrap();
+        assert!(busy.contains("a second generator") && !busy.contains("-t"), "{busy}");
+        let shared = judge(&memif, &idle(0, 500 * MS)).limit.unwrap();
+        assert!(shared.contains("0.0 % of its time, and others had its CPU 50 % of the time. Pin"));
+        let mut interrupted = idle(25 * MS, 0);
+        interrupted.threads[0].interruptions.total_ns = 500 * MS;
+        let judged = judge(&memif, &interrupted);
+        assert_eq!(judged.idle_poll_share, Some(0.05), "of the time that it had");
+        let mut two = idle(900 * MS, 0);
+        two.threads.push(idle(10 * MS, 0).threads[0]);
+        assert_eq!(judge(&memif, &two).idle_poll_share, Some(0.01), "the busiest thread's");
+        assert_eq!(judge(&over(TransportKind::Epoll), &idle(9, 0)).idle_poll_share, None);
     }
 
     #[test]

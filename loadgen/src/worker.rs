@@ -85,6 +85,8 @@ pub struct Worker<S> {
     timeout_ns: u64,
     hung: HungRule,
     spin: Spin,
+    /// Whether the transport polls, and never sleeps.
+    polls: bool,
     /// Why the source cannot go on, once that is so.
     error: Option<SourceError>,
 }
@@ -177,6 +179,7 @@ impl<S: Source> Worker<S> {
             timeout_ns: nanos(plan.timeout),
             hung: plan.hung,
             spin: plan.spin,
+            polls: plan.transport.is_bypass(),
             error: None,
             source,
         }

@@ -72,7 +72,7 @@ pub struct LoadReport {
 
 impl LoadReport {
     /// The version written by this build.
-    pub const SCHEMA: u32 = 4;
+    pub const SCHEMA: u32 = 5;
 }
 
 /// What the generator was asked for.
@@ -218,6 +218,11 @@ pub struct LoadClient {
     /// Sends of an open loop that `lateness` has and `lateness_undisturbed` leaves out.
     #[serde(default)]
     pub disturbed: Option<u64>,
+    /// Share of its time that a thread which polls was in polls that found nothing, 0 to 1, of the
+    /// thread that had the least of it; none where threads sleep. Interruptions of its polls are
+    /// not its time.
+    #[serde(default)]
+    pub idle_poll_share: Option<f64>,
     /// Requests in flight, averaged over the measurement.
     pub in_flight_mean: f64,
     /// What Little's law makes of throughput and latency from the send on: it is near

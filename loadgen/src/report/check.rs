@@ -42,6 +42,9 @@ pub fn check(outcome: &Outcome, client: &LoadClient) -> String {
     };
     say("CPU of each thread", shares(&client.thread_cpu_percent));
     say("Kept from its CPU", shares(&client.thread_delayed_percent));
+    if let Some(share) = client.idle_poll_share {
+        say("Polls in vain", format!("{:.1}% of its time", 100.0 * share));
+    }
     if let (Some(count), Some(longest_s)) = (client.interruptions, client.longest_interruption_s) {
         let percent = shares(&client.thread_interrupted_percent);
         let longest = format_time_us(longest_s * 1e6);

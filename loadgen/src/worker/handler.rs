@@ -90,8 +90,9 @@ impl<S: Source> Worker<S> {
 
 impl<S: Source> Handler for Worker<S> {
     fn looked(&mut self, clock: &dyn Fn() -> u64, found: bool) {
-        // A closed loop has no time at which it should have sent, and is spared the reading.
-        if self.arrivals.is_some() {
+        // A closed loop has no time at which it should have sent, and is spared the reading; but
+        // where it polls, it has read the clock already, and idle looks tell whether it was busy.
+        if self.arrivals.is_some() || self.polls {
             self.tally.watch.looked(clock(), found);
         }
     }

@@ -36,18 +36,20 @@ pub(crate) struct Watch {
     until_ns: u64,
     /// The interruptions since counting began.
     pub(crate) seen: Interruptions,
+    /// Time since counting began in looks that found nothing and were not interrupted.
+    pub(crate) idle_ns: u64,
 }
 
 impl Watch {
     pub(super) fn new(wakes_early: bool) -> Self {
         let (since, polled) = (Since::Worked, Since::Worked);
         let seen = Interruptions::default();
-        Self { wakes_early, read_ns: 0, since, polled, until_ns: 0, seen }
+        Self { wakes_early, read_ns: 0, since, polled, until_ns: 0, seen, idle_ns: 0 }
     }
 
     /// Counting begins, or begins anew.
     pub(super) fn begin(&mut self) {
-        self.seen = Interruptions::default();
+        (self.seen, self.idle_ns) = (Interruptions::default(), 0);
     }
 
     /// The clock was read.
@@ -87,6 +89,10 @@ impl Watch {
     /// some, which comes next.
     pub(super) fn looked(&mut self, now_ns: u64, found: bool) {
         self.since = self.polled;
+        let look_ns = now_ns.saturating_sub(self.read_ns);
+        if matches!(self.polled, Since::Looked) && !found && look_ns < INTERRUPTION_NS {
+            self.idle_ns += look_ns;
+        }
         self.read(now_ns);
         if found {
             self.work();
@@ -153,6 +159,23 @@ mod tests {
         late.poll(500_000);
         late.looked(9_000_000, false);
         assert_eq!(seen(&late), (0, 0, 0));
+    }
+
+    #[test]
+    fn looks_that_found_nothing_are_idle_time_and_nothing_else_is() {
+        let mut watch = watch(true);
+        watch.poll(0);
+        watch.looked(1_000_100, false);
+        watch.looked(1_900_000, false);
+        assert_eq!(watch.idle_ns, 100, "an interruption is no look");
+        watch.looked(1_900_050, false);
+        watch.looked(1_900_100, true);
+        watch.read(3_000_000);
+        watch.poll(500_000);
+        watch.looked(3_500_000, false);
+        assert_eq!(watch.idle_ns, 150, "neither work nor sleep");
+        watch.begin();
+        assert_eq!(watch.idle_ns, 0);
     }
 
     #[test]
