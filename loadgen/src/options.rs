@@ -147,7 +147,7 @@ const fn beyond(id: Id, short: Option<char>, long: &'static str, value: bool) ->
 
 /// In wrk's order, which is the order in which ambiguous options are listed; then those of wrk2, of
 /// twrk and our own.
-const SPECS: [Spec<Id>; 36] = [
+const SPECS: [Spec<Id>; 40] = [
     spec(Id::Connections, Some('c'), Some("connections"), true),
     spec(Id::Duration, Some('d'), Some("duration"), true),
     spec(Id::Threads, Some('t'), Some("threads"), true),
@@ -184,6 +184,10 @@ const SPECS: [Spec<Id>; 36] = [
     beyond(Id::Bypass(Flag::ALL[2].0), None, Flag::ALL[2].1, true),
     beyond(Id::Bypass(Flag::ALL[3].0), None, Flag::ALL[3].1, true),
     beyond(Id::Bypass(Flag::ALL[4].0), None, Flag::ALL[4].1, true),
+    beyond(Id::Bypass(Flag::ALL[5].0), None, Flag::ALL[5].1, true),
+    beyond(Id::Bypass(Flag::ALL[6].0), None, Flag::ALL[6].1, true),
+    beyond(Id::Bypass(Flag::ALL[7].0), None, Flag::ALL[7].1, true),
+    beyond(Id::Bypass(Flag::ALL[8].0), None, Flag::ALL[8].1, true),
 ];
 
 /// wrk's usage, each line padded as wrk pads it.

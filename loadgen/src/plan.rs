@@ -74,18 +74,20 @@ pub enum TransportKind {
     Memif,
     /// Userspace TCP over AF_XDP, one queue of an interface.
     Xdp,
+    /// Userspace TCP over one queue of a port of DPDK.
+    Dpdk,
 }
 
 impl TransportKind {
     /// All of them, in the order in which they are listed.
-    pub const ALL: [Self; 4] = [Self::Epoll, Self::Uring, Self::Xdp, Self::Memif];
+    pub const ALL: [Self; 5] = [Self::Epoll, Self::Uring, Self::Xdp, Self::Memif, Self::Dpdk];
 
     /// Whether the kernel's TCP is left out; its threads poll without end.
     #[must_use]
     pub fn is_bypass(self) -> bool {
         match self {
             Self::Epoll | Self::Uring => false,
-            Self::Memif | Self::Xdp => true,
+            Self::Memif | Self::Xdp | Self::Dpdk => true,
         }
     }
 }
@@ -213,6 +215,7 @@ impl fmt::Display for TransportKind {
             Self::Uring => "uring",
             Self::Memif => "memif",
             Self::Xdp => "xdp",
+            Self::Dpdk => "dpdk",
         })
     }
 }

@@ -407,6 +407,12 @@ impl Loading {
         Ok(match lane {
             Lane::Memif(queue) => Box::new(move || self.run(Bypass::new(queue, stack), worker)),
             Lane::Xdp(queue) => Box::new(move || self.run(Bypass::new(queue, stack), worker)),
+            #[cfg(feature = "dpdk")]
+            Lane::Dpdk(queue) => Box::new(move || {
+                let registered = queue.register_thread().map_err(io::Error::other);
+                registered.map_err(LoadError::Transport)?;
+                self.run(Bypass::new(queue, stack), worker)
+            }),
         })
     }
 }

@@ -159,14 +159,21 @@ impl Programs {
         if mode != Mode::Dpdk {
             return Vec::new();
         }
+        let mut words = vec!["--".to_owned()];
+        words.extend(self.eal(link, "server", |names| &names.server_interface));
+        words
+    }
+
+    /// The arguments of DPDK's EAL for one end of a link.
+    fn eal(&self, link: Link, role: &str, interface: impl Fn(&Names) -> &String) -> Vec<String> {
         let device = match (link, &self.network) {
             (Link::Veth, Place::Veth(names)) => {
-                format!("net_af_xdp0,iface={}", names.server_interface)
+                format!("net_af_xdp0,iface={}", interface(names))
             }
-            _ => format!("net_memif0,role=server,socket={},socket-abstract=no", self.socket()),
+            _ => format!("net_memif0,role={role},socket={},socket-abstract=no", self.socket()),
         };
-        let prefix = format!("showdown-{}", std::process::id());
-        let words = ["--", "--no-huge", "-m", "256", "--no-pci", "--no-telemetry"];
+        let prefix = format!("showdown-{}-{role}", std::process::id());
+        let words = ["--no-huge", "-m", "256", "--no-pci", "--no-telemetry"];
         let words = words.map(str::to_owned).into_iter();
         words.chain(flag("--file-prefix", prefix)).chain(flag("--vdev", device)).collect()
     }
@@ -214,8 +221,13 @@ impl Programs {
         if transport != Transport::Epoll {
             command.extend(flag("--transport", transport.name().to_owned()));
         }
-        if transport.is_bypass() {
+        if transport == Transport::Dpdk {
+            let eal = self.eal(point.link, "client", |names| &names.client_interface);
+            command.extend(flag("--eal", eal.join(" ")));
+        } else if transport.is_bypass() {
             command.extend(self.end_of_link(point.link, |names| &names.client_interface));
+        }
+        if transport.is_bypass() {
             command.extend(flag("--source", sources(*connections)));
         }
         if !load.warmup.is_zero() {

@@ -112,6 +112,23 @@ fn a_memif_needs_no_namespace_but_for_the_suite() {
 }
 
 #[test]
+fn a_client_of_dpdk_has_the_device_of_its_link() {
+    let all = on_veth(|experiment| {
+        experiment.axes.mode = vec![Mode::Epoll, Mode::Memif];
+        experiment.axes.transport = vec![Transport::Dpdk];
+        experiment.baseline = Mode::Epoll;
+    });
+    let [veth, memif] = [&all[0][1], &all[1][1]];
+    for client in [veth, memif] {
+        assert!(client.contains("--transport dpdk --eal --no-huge -m 256 "), "{client}");
+        assert!(!client.contains("--socket ") && !client.contains("--interface "), "{client}");
+    }
+    assert!(veth.contains("-client --vdev net_af_xdp0,iface=sd-cli0 --source "), "{veth}");
+    let device = "net_memif0,role=client,socket=/tmp/sd/memif.sock,socket-abstract=no --source ";
+    assert!(memif.contains(device), "{memif}");
+}
+
+#[test]
 fn a_server_of_dpdk_has_the_device_of_its_link() {
     let all = on_veth(|experiment| {
         experiment.axes.mode = vec![Mode::Dpdk];

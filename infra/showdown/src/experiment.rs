@@ -435,8 +435,8 @@ impl Experiment {
         if self.axes.transport.iter().any(reaches) {
             return Ok(());
         }
-        let all = [Transport::Epoll, Transport::Uring, Transport::Xdp, Transport::Memif];
-        let able: Vec<&str> = all.iter().filter(|one| reaches(one)).map(|one| one.name()).collect();
+        let able = Transport::ALL.iter().filter(|one| reaches(one));
+        let able: Vec<&str> = able.map(|one| one.name()).collect();
         ensure!(
             !able.is_empty(),
             "mode {mode} needs an interface of its own: set topology = \"veth\""

@@ -44,9 +44,15 @@ pub(crate) enum Transport {
     Xdp,
     /// Userspace TCP over shared memory.
     Memif,
+    /// Userspace TCP over a port of DPDK.
+    Dpdk,
 }
 
 impl Transport {
+    /// All of them.
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Epoll, Self::Uring, Self::Xdp, Self::Memif, Self::Dpdk];
+
     /// The flag's spelling.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -54,13 +60,14 @@ impl Transport {
             Self::Uring => "uring",
             Self::Xdp => "xdp",
             Self::Memif => "memif",
+            Self::Dpdk => "dpdk",
         }
     }
 
     /// Whether it bypasses the kernel's TCP: it polls without end, and its connections are no
     /// descriptors.
     pub(crate) const fn is_bypass(self) -> bool {
-        matches!(self, Self::Xdp | Self::Memif)
+        matches!(self, Self::Xdp | Self::Memif | Self::Dpdk)
     }
 
     const fn links(self) -> &'static [Link] {
@@ -68,6 +75,7 @@ impl Transport {
             Self::Epoll | Self::Uring => &[Link::Loopback, Link::Veth],
             Self::Xdp => &[Link::Veth],
             Self::Memif => &[Link::Memif],
+            Self::Dpdk => &[Link::Memif, Link::Veth],
         }
     }
 }
@@ -185,22 +193,22 @@ mod tests {
     fn the_table_of_who_reaches_whom() {
         use Link::{Loopback as L, Memif as M, Veth as V};
         let modes = [Mode::Epoll, Mode::Hyper, Mode::Uring, Mode::Xdp, Mode::Memif, Mode::Dpdk];
-        let transports = [Transport::Epoll, Transport::Uring, Transport::Xdp, Transport::Memif];
         let row = |mode, network| {
-            transports.map(|transport| links(mode, transport, network).collect::<Vec<_>>())
+            Transport::ALL.map(|transport| links(mode, transport, network).collect::<Vec<_>>())
         };
+        let (v, l, m) = (|| vec![V], || vec![L], || vec![M]);
         for mode in modes {
             let (on_veth, on_loopback) = match mode {
                 Mode::Epoll | Mode::Hyper | Mode::Uring => {
-                    ([vec![V], vec![V], vec![V], vec![]], [vec![L], vec![L], vec![], vec![]])
+                    ([v(), v(), v(), vec![], v()], [l(), l(), vec![], vec![], vec![]])
                 }
-                Mode::Xdp => ([vec![V], vec![V], vec![V], vec![]], [const { vec![] }; 4]),
+                Mode::Xdp => ([v(), v(), v(), vec![], v()], [const { vec![] }; 5]),
                 Mode::Memif => {
-                    let memif = [vec![], vec![], vec![], vec![M]];
+                    let memif = [vec![], vec![], vec![], m(), m()];
                     (memif.clone(), memif)
                 }
                 Mode::Dpdk => {
-                    ([vec![V], vec![V], vec![V], vec![M]], [vec![], vec![], vec![], vec![M]])
+                    ([v(), v(), v(), m(), vec![M, V]], [vec![], vec![], vec![], m(), m()])
                 }
             };
             assert_eq!(row(mode, Network::Veth), on_veth, "{mode}");

@@ -16,9 +16,16 @@ pub(crate) fn cannot() -> Option<String> {
     })
 }
 
-/// Cargo's flags for them.
+/// What is built by default, and needs libdpdk only with this feature.
+const WITH_FEATURE: [&str; 4] = ["--package", "loadgen", "--features", FEATURE];
+
+/// The load generator's transport over a port of DPDK.
+pub(crate) const FEATURE: &str = "loadgen/dpdk";
+
+/// Cargo's flags for them, and for what has a feature that needs libdpdk.
 pub(crate) fn packages() -> Vec<&'static str> {
-    PACKAGES.iter().flat_map(|package| ["--package", package]).collect()
+    let packages = PACKAGES.iter().flat_map(|package| ["--package", package]);
+    packages.chain(WITH_FEATURE).collect()
 }
 
 /// Cargo's flags for all packages but them.

@@ -50,12 +50,13 @@ pub(crate) fn run(filter: Option<&str>) -> Result<bool> {
     }
     let missing = dpdk::cannot();
     let others = dpdk::all_others();
-    let which = if missing.is_none() { &["--workspace"][..] } else { &others };
+    let which =
+        if missing.is_none() { &["--workspace", "--features", dpdk::FEATURE][..] } else { &others };
     let build = [&["build", "--locked", "--bins"][..], which].concat();
     let test = ["test", "--locked", "--package", "e2e", "--no-fail-fast"];
     let skip: &[&str] = if missing.is_some() { &["--", "--skip", "dpdk"] } else { &[] };
     if let Some(reason) = missing {
-        eprintln!("SKIPPED: server-dpdk: {reason}");
+        eprintln!("SKIPPED: server-dpdk, and loadgen over DPDK: {reason}");
     }
     Ok(cargo(&build)? && cargo(&[&test[..], filter.as_slice(), skip].concat())?)
 }

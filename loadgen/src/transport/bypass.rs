@@ -1,7 +1,7 @@
 //! Userspace TCP over a queue that is polled and never waited for: the engine's client side.
 //!
 //! ```text
-//!   worker ── open, send ──▶ Bypass ── connect, with ──▶ engine ◀─▶ queue (memif, AF_XDP)
+//!   worker ── open, send ──▶ Bypass ── connect, with ──▶ engine ◀─▶ queue (memif, AF_XDP, DPDK)
 //!     ▲                                                    │
 //!     └──── opened, received, closed, failed ── Client ◀───┘  ready, connect_failed, closed
 //! ```
@@ -16,6 +16,8 @@
 
 mod aliases;
 mod client;
+#[cfg(feature = "dpdk")]
+mod dpdk;
 #[expect(unsafe_code, reason = "a borrow for the time of one poll, through a value that stays")]
 mod loan;
 mod memif;
@@ -24,7 +26,7 @@ mod probe;
 mod source;
 mod xdp;
 
-pub use network::{Driver, Settings};
+pub use network::{Dpdk, Driver, Settings};
 pub(crate) use network::{Lane, Network, Stack};
 pub(crate) use probe::{peers, reach};
 pub use queue_memif::Role;

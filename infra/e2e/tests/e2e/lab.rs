@@ -109,14 +109,7 @@ impl Lab {
     /// As [`start`](Self::start), by a command that changes something about the process and then
     /// becomes the server, such as `prlimit`.
     pub(crate) fn start_by(&self, mode: Mode, command: &[&str], flags: &[&str]) -> Server {
-        let cpu = cpus().saturating_sub(1).to_string();
-        let (namespace, binary) = (End::Server.namespace(), mode.binary());
-        let exec = [&["netns", "exec", namespace.as_str()], command, &[binary.as_str()]].concat();
-        let own = ["--listen", mode.listen, "--cpus", &cpu];
-        let all = [&exec[..], &own, mode.flags, flags, mode.last].concat();
-        let server = Server::start("ip", &all);
-        assert_eq!(server.ready["mode"], mode.name, "{}", server.ready);
-        assert_eq!(server.address, mode.listen.parse::<SocketAddr>().expect("an address"));
+        let server = self.start_unjoined(mode, command, flags);
         if mode.link != Link::Memif {
             // With its interface goes its route, which would hide a server at the same address.
             drop(self.tap.take());
@@ -126,6 +119,19 @@ impl Lab {
             Link::Memif => self.join_by_tap(server.address.ip()),
             Link::Tap => crate::tap::adopt(self, server.address.ip()),
         }
+        server
+    }
+
+    /// As [`start_by`](Self::start_by), but leaves the other end of a memif to the test.
+    pub(crate) fn start_unjoined(&self, mode: Mode, command: &[&str], flags: &[&str]) -> Server {
+        let cpu = cpus().saturating_sub(1).to_string();
+        let (namespace, binary) = (End::Server.namespace(), mode.binary());
+        let exec = [&["netns", "exec", namespace.as_str()], command, &[binary.as_str()]].concat();
+        let own = ["--listen", mode.listen, "--cpus", &cpu];
+        let all = [&exec[..], &own, mode.flags, flags, mode.last].concat();
+        let server = Server::start("ip", &all);
+        assert_eq!(server.ready["mode"], mode.name, "{}", server.ready);
+        assert_eq!(server.address, mode.listen.parse::<SocketAddr>().expect("an address"));
         server
     }
 

@@ -3,6 +3,7 @@
 use crate::lab::{End, Lab, binary, root};
 use crate::mode::Mode;
 use serde_json::Value;
+use server_testing::Server;
 
 pub(crate) fn curl_is_content(mode: Mode) {
     let lab = Lab::new();
@@ -55,10 +56,16 @@ pub(crate) fn h2load_sees_no_error(mode: Mode) {
 pub(crate) fn loadgen_accounts_for_every_request(mode: Mode) {
     let lab = Lab::new();
     let server = lab.start(mode, &[]);
+    load_and_account(&lab, (server, &mode.url("/plaintext")), &[]);
+}
+
+/// Loads a server for a second by a generator with these options, and asserts that no request went
+/// wrong, and that both say the same of how many there were.
+pub(crate) fn load_and_account(lab: &Lab, (server, url): (Server, &str), options: &[&str]) {
     let file = std::env::temp_dir().join(format!("showdown-e2e-{}.json", std::process::id()));
     let path = file.to_str().expect("UTF-8");
-    let url = mode.url("/plaintext");
-    let load = ["-t1", "-c32", "-d1", "--latency", "--json", path, &url];
+    let own = ["-t1", "-c32", "-d1", "--latency", "--json", path];
+    let load = [&own[..], options, &[url]].concat();
     let text = lab.run(End::Client, &binary("loadgen"), &load);
     let json = std::fs::read_to_string(&file).expect("loadgen wrote it");
     std::fs::remove_file(&file).expect("written by loadgen");
@@ -69,6 +76,7 @@ pub(crate) fn loadgen_accounts_for_every_request(mode: Mode) {
     let errors = report["errors"].as_object().expect("errors by kind");
     assert!(errors.values().all(|count| count == 0), "{json}");
     let count = |name: &str| report[name].as_u64().unwrap_or_else(|| panic!("no {name}: {json}"));
+    assert!(count("requests") > 0, "{json}");
     assert_eq!(count("requests"), number_before(&text, " requests in "), "{text}");
     assert_eq!(count("sent"), count("requests") + count("in_flight"), "{json}");
     assert!(count("in_flight") <= 32, "one request per connection: {json}");

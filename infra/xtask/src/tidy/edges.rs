@@ -32,7 +32,7 @@ const ALLOWED: [(&str, &[&str]); 20] = [
     ("server-dpdk", &["server-bypass", "queue-dpdk", "server-common"]),
     // The referee shares no code with what it judges, but its bypass transports use the stack as a
     // client; they are calibrated against the kernel transport.
-    ("loadgen", &["record", "engine", "queue", "queue-memif", "queue-xdp", "tcp"]),
+    ("loadgen", &["record", "engine", "queue", "queue-dpdk", "queue-memif", "queue-xdp", "tcp"]),
     ("showdown", &["record"]),
     // Both ends of a link with no stack on it: the drivers, and the schema of what came out.
     ("floor", &["queue", "queue-xdp", "queue-memif", "record"]),

@@ -20,15 +20,16 @@ impl Link for MemifQueue {
 /// # Errors
 /// A sentence with the likely cause and its cure.
 pub(crate) fn open(
-    socket: &str,
-    role: Role,
+    (socket, role): (&str, Role),
+    (id, secret): (u32, &str),
     queue_count: usize,
 ) -> Result<(Port, Vec<MemifQueue>), String> {
     let queue_count = u16::try_from(queue_count).unwrap_or(u16::MAX);
-    let config = Config { queue_count, ..Config::new(socket, role) };
+    let (mac, secret) = (Config::derived_mac(role, id), secret.to_owned());
+    let config = Config { id, secret, mac, queue_count, ..Config::new(socket, role) };
     let mut port = Port::open(&config).map_err(|error| format!("--transport memif: {error}"))?;
     if !port.wait_for_link(true, LINK_TIMEOUT) {
-        return Err(nobody(socket, role));
+        return Err(nobody((socket, role), port.farewell()));
     }
     let mut queues = port.take_queues();
     // A queue finds the link by its next poll. What comes with it is for nobody yet.
@@ -49,9 +50,15 @@ pub(crate) fn open(
     Ok((port, queues))
 }
 
-/// Why there is nobody at the other end.
-fn nobody(socket: &str, role: Role) -> String {
+/// Why there is nobody at the other end, or nobody who stayed.
+fn nobody((socket, role): (&str, Role), farewell: Option<String>) -> String {
     let seconds = LINK_TIMEOUT.as_secs();
+    if let Some(words) = farewell {
+        return format!(
+            "--socket {socket}: the other end says: {words}; --id and --secret must be the same \
+             at both ends, and a server's interface has one client at a time"
+        );
+    }
     match role {
         Role::Client if !socket.starts_with('@') && !Path::new(socket).exists() => format!(
             "--socket {socket}: there is no such socket; start the server first, for example \

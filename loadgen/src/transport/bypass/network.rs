@@ -2,10 +2,14 @@
 
 use super::aliases::Aliases;
 use super::client::CONNECTING_MAX;
+#[cfg(feature = "dpdk")]
+use super::dpdk;
 use super::source::Sources;
 use super::{memif, xdp};
 use crate::plan::{CONNECT_TIMEOUT, Share};
 use engine::Config;
+#[cfg(feature = "dpdk")]
+use queue_dpdk::DpdkQueue;
 use queue_memif::{MemifQueue, Role};
 use queue_xdp::XdpQueue;
 use std::fmt;
@@ -32,6 +36,10 @@ pub enum Driver {
         socket: String,
         /// Which end of it we are.
         role: Role,
+        /// Number of the interface, which both ends must agree on.
+        id: u32,
+        /// What a client must know to connect; empty for nothing.
+        secret: String,
     },
     /// AF_XDP.
     Xdp {
@@ -40,6 +48,44 @@ pub enum Driver {
         /// Number of its queue.
         queue: u32,
     },
+    /// A port of DPDK.
+    Dpdk(Dpdk),
+}
+
+/// A port of DPDK.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dpdk {
+    /// Arguments of EAL.
+    pub eal: Vec<String>,
+    /// The port's name; `None` for the only one.
+    pub port: Option<String>,
+    #[cfg(feature = "dpdk")]
+    kept: dpdk::Kept,
+}
+
+impl Dpdk {
+    /// The port of this name, or the only one, of an EAL with these arguments.
+    #[must_use]
+    pub fn new(eal: Vec<String>, port: Option<String>) -> Self {
+        Self {
+            eal,
+            port,
+            #[cfg(feature = "dpdk")]
+            kept: dpdk::Kept::default(),
+        }
+    }
+
+    /// How a generator that has it is built.
+    pub const CURE: &str = "as root: apt-get install libdpdk-dev pkg-config, then: cargo build \
+                            --release --package loadgen --features dpdk";
+}
+
+impl Driver {
+    /// A memif with the number 0 and no secret.
+    #[must_use]
+    pub fn memif(socket: &str, role: Role) -> Self {
+        Self::Memif { socket: socket.to_owned(), role, id: 0, secret: String::new() }
+    }
 }
 
 impl fmt::Display for Driver {
@@ -47,6 +93,8 @@ impl fmt::Display for Driver {
         match self {
             Self::Memif { socket, .. } => write!(formatter, "the memif {socket}"),
             Self::Xdp { interface, .. } => write!(formatter, "the link of {interface}"),
+            Self::Dpdk(Dpdk { port: Some(port), .. }) => write!(formatter, "the link of {port}"),
+            Self::Dpdk(Dpdk { port: None, .. }) => formatter.write_str("the link of DPDK's port"),
         }
     }
 }
@@ -58,6 +106,9 @@ pub(crate) enum Lane {
     Memif(MemifQueue),
     /// Of an interface.
     Xdp(XdpQueue),
+    /// Of a port of DPDK.
+    #[cfg(feature = "dpdk")]
+    Dpdk(DpdkQueue),
 }
 
 /// A driver that is open, with a queue for each thread.
@@ -65,7 +116,7 @@ pub(crate) enum Lane {
 pub(crate) struct Network {
     lanes: Vec<Lane>,
     /// Must live as long as the queues.
-    _port: Port,
+    _port: Option<Port>,
 }
 
 /// What the queues belong to.
@@ -83,15 +134,22 @@ impl Network {
     /// A sentence with the likely cause and its cure.
     pub(crate) fn open(settings: &Settings, threads: usize) -> Result<Self, String> {
         match &settings.driver {
-            Driver::Memif { socket, role } => {
-                let (port, queues) = memif::open(socket, *role, threads)?;
+            Driver::Memif { socket, role, id, secret } => {
+                let (port, queues) = memif::open((socket, *role), (*id, secret), threads)?;
                 let lanes = queues.into_iter().map(Lane::Memif).collect();
-                Ok(Self { lanes, _port: Port::Memif(port) })
+                Ok(Self { lanes, _port: Some(Port::Memif(port)) })
             }
             Driver::Xdp { interface, queue } => {
                 let (port, queue) = xdp::open(interface, *queue, settings.sources, threads)?;
-                Ok(Self { lanes: vec![Lane::Xdp(queue)], _port: Port::Xdp(port) })
+                Ok(Self { lanes: vec![Lane::Xdp(queue)], _port: Some(Port::Xdp(port)) })
             }
+            #[cfg(feature = "dpdk")]
+            Driver::Dpdk(Dpdk { eal, port, kept }) => {
+                let queue = dpdk::open(kept, (eal, port.as_deref()), threads)?;
+                Ok(Self { lanes: vec![Lane::Dpdk(queue)], _port: None })
+            }
+            #[cfg(not(feature = "dpdk"))]
+            Driver::Dpdk(_) => Err(format!("built without DPDK; cure, {}", Dpdk::CURE)),
         }
     }
 
@@ -214,7 +272,7 @@ mod tests {
     #[test]
     fn connections_without_a_port_are_refused_with_the_addresses_that_they_need() {
         let settings = |sources: &str| Settings {
-            driver: Driver::Memif { socket: "@x".to_owned(), role: Role::Client },
+            driver: Driver::memif("@x", Role::Client),
             sources: sources.parse().unwrap(),
         };
         let check = |sources, connections, servers| {

@@ -24,6 +24,8 @@ pub(crate) fn reach(
     match network.take_lanes().into_iter().next() {
         Some(Lane::Memif(queue)) => probe(queue, settings, &peers),
         Some(Lane::Xdp(queue)) => probe(queue, settings, &peers),
+        #[cfg(feature = "dpdk")]
+        Some(Lane::Dpdk(queue)) => probe(queue, settings, &peers),
         None => Ok(()),
     }
 }

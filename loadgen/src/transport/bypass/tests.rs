@@ -4,9 +4,10 @@
 use super::network::{Driver, Settings};
 use super::{AliasedQueue, Bypass, Clock as Reading, Link, Stack};
 use crate::outcome::Outcome;
-use crate::plan::{Plan, Share, Window};
+use crate::plan::{Plan, Share, TransportKind, Window};
 use crate::source::Fixed;
 use crate::transport::{Failure, Handler, Next, Transport};
+use crate::validity;
 use crate::worker::{self, Worker};
 use engine::{Advance, App, Closed, Config, ConnId, Engine, Event, Native, Outbox};
 use queue::Queue;
@@ -21,7 +22,7 @@ use tcp::Instant;
 const SERVER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 18, 0, 2), 8080);
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
-/// By how much the world moves on between two polls.
+/// By how much the world moves on between two polls, unless a test says otherwise.
 const STEP: Duration = Duration::from_micros(10);
 const MS: Duration = Duration::from_millis(1);
 
@@ -31,10 +32,12 @@ impl Link for Port {
     }
 }
 
-struct Virtual(Clock);
+/// The world's time, and how long a reading of it takes.
+struct Virtual(Clock, Duration);
 
 impl Reading for Virtual {
     fn now_ns(&self) -> u64 {
+        self.0.advance(self.1);
         self.0.now().as_nanos()
     }
 }
@@ -78,26 +81,38 @@ struct World {
     clock: Clock,
     client: Bypass<AliasedQueue<Port>, Native, Virtual>,
     server: Engine<Port, Delays, Native>,
+    /// By how much it moves on between two polls.
+    step: Duration,
 }
 
 impl World {
     fn new(sources: &str, connections: usize, delay: fn(u64) -> Duration) -> Self {
+        Self::paced(sources, connections, delay, [STEP, Duration::ZERO])
+    }
+
+    /// Of which each poll, and each reading of the clock, takes a time of its own.
+    fn paced(
+        sources: &str,
+        connections: usize,
+        delay: fn(u64) -> Duration,
+        [step, reading]: [Duration; 2],
+    ) -> Self {
         let clock = Clock::default();
         clock.advance(Duration::from_secs(1000));
         let ours = (PortConfig::new([2, 0, 0, 0, 0, 1]), Wire::PERFECT);
         let theirs = (PortConfig::new([2, 0, 0, 0, 0, 2]), Wire::PERFECT);
         let (ours, theirs) = pair(1, &clock, ours, theirs);
         let settings = Settings {
-            driver: Driver::Memif { socket: "@none".to_owned(), role: Role::Client },
+            driver: Driver::memif("@none", Role::Client),
             sources: sources.parse().unwrap(),
         };
         let stack = Stack::new(&settings, Share::WHOLE, &[SERVER], connections).unwrap();
         let tcp = Native::new(&stack.config, ours.caps().mtu);
-        let client = Bypass::with_tcp(ours, tcp, stack, Virtual(clock.clone()));
+        let client = Bypass::with_tcp(ours, tcp, stack, Virtual(clock.clone(), reading));
         let config = Config::new(SERVER, [7; 16]);
         let tcp = Native::new(&config, theirs.caps().mtu);
         let server = Engine::new(theirs, Delays { delay, requests: 0 }, tcp, config);
-        Self { clock, client, server }
+        Self { clock, client, server, step }
     }
 }
 
@@ -118,14 +133,15 @@ impl Transport for World {
     fn poll(&mut self, _wait_ns: u64, handler: &mut impl Handler) -> io::Result<()> {
         self.client.poll(0, handler)?;
         self.server.poll(self.clock.now());
-        self.clock.advance(STEP);
+        self.clock.advance(self.step);
         assert_eq!(self.client.engine.queue().outstanding(), 0, "a frame has leaked");
         Ok(())
     }
 }
 
 fn run(world: &mut World, connections: usize) -> Outcome {
-    let plan = Plan::closed(connections, Duration::from_secs(1));
+    let transport = TransportKind::Memif;
+    let plan = Plan { transport, ..Plan::closed(connections, Duration::from_secs(1)) };
     let window = Window::new(world.now_ns(), &plan);
     let source = Fixed::new(REQUEST.to_vec(), 1);
     let worker = Worker::new(&plan, source, Share::WHOLE, &window);
@@ -171,6 +187,28 @@ fn a_known_distribution_of_delays_is_the_one_that_is_reported() {
         assert_is(outcome.latency.percentile(percent), expect * MS);
     }
     assert_is(outcome.latency.max(), 20 * MS);
+}
+
+/// A turn lasts 1 µs whatever it finds, and so does the way to the next one.
+#[test]
+fn a_client_that_hardly_ever_polls_in_vain_was_the_limit() {
+    const TURN: Duration = Duration::from_micros(1);
+    let judged = |delay, connections| {
+        let mut world = World::paced("198.18.0.3", connections, delay, [Duration::ZERO, TURN]);
+        let outcome = run(&mut world, connections);
+        let transport = TransportKind::Memif;
+        let plan = Plan { transport, ..Plan::closed(connections, Duration::from_secs(1)) };
+        validity::judge(&plan, &outcome)
+    };
+    let waiting = judged(|_| MS, 1);
+    let share = waiting.idle_poll_share.unwrap();
+    assert!((0.45..0.55).contains(&share), "every other moment is a vain poll: {share}");
+    assert_eq!(waiting.limit, None);
+    // The server's answer is there before the client's next turn.
+    let busy = judged(|_| Duration::ZERO, 64);
+    let share = busy.idle_poll_share.unwrap();
+    assert!(share < 0.01, "every turn finds an answer: {share}");
+    assert!(busy.limit.unwrap().contains("in polls that found nothing for 0."));
 }
 
 #[test]
