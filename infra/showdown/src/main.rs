@@ -19,9 +19,11 @@ mod available;
 mod clock;
 mod commands;
 mod contender;
+mod doctor;
 mod environment;
 mod experiment;
 mod gate;
+mod machine;
 mod matrix;
 mod measure;
 mod pingpong;
@@ -75,6 +77,15 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Say what this machine can do for every technology, why not, and what cures it
+    Doctor {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Look at this interface; may be given again [default: every device]
+        #[arg(long, value_name = "IF")]
+        interface: Vec<String>,
+    },
 }
 
 #[derive(Args)]
@@ -114,6 +125,7 @@ fn main() -> ExitCode {
         Command::List => list(),
         Command::Plan(arguments) => plan(arguments),
         Command::Topology { verb, dry_run } => topology(verb, dry_run),
+        Command::Doctor { json, interface } => doctor(json, interface),
     };
     done.unwrap_or_else(|error| {
         eprintln!("showdown: {error:#}");
@@ -154,6 +166,10 @@ fn topology(verb: Verb, dry_run: bool) -> Result<ExitCode> {
     let arguments = if dry_run { vec![verb, "--dry-run"] } else { vec![verb] };
     let code = topology::run_for_user(&arguments)?.code();
     Ok(code.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+fn doctor(json: bool, interfaces: Vec<String>) -> Result<ExitCode> {
+    print(&doctor::run(&doctor::Options { json, interfaces })?)
 }
 
 /// Prints to standard output, and reports where that is closed or full.
