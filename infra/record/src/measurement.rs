@@ -77,7 +77,8 @@ pub struct Measurement {
     pub window_s: f64,
     /// CPU time in the window.
     pub cpu: CpuAccount,
-    /// What was counted in the window beside CPU time. Absent before version 3.
+    /// What was counted beside CPU time, under a load of its own before the rounds; the first
+    /// round's measurements have it. Absent before version 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<Counts>,
     /// Memory of the server. Absent before version 3.
@@ -94,13 +95,18 @@ impl Measurement {
     pub const SCHEMA: u32 = 3;
 }
 
-/// What was counted in the window, in the server's process and in the generator's, all threads.
+/// What was counted in the server's processes and in the generator's, all threads, under a load
+/// of its own: counting slows system calls down, so that it is kept out of the measured window.
 ///
 /// From `perf_event_open(2)`, in whatever version of it the machine has: a count that it cannot
 /// give is absent, and `unavailable` says why, a sentence each.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Counts {
+    /// Seconds between the two readings of the counters, both of them under full load.
+    pub window_s: f64,
+    /// Responses per second of the load under which was counted, slowed by the counting.
+    pub throughput_rps: f64,
     /// The server's.
     pub server: ProcessCounts,
     /// The generator's.
@@ -140,13 +146,13 @@ pub struct ProcessCounts {
     pub llc_misses: Option<u64>,
 }
 
-/// Memory of a server, in bytes, from `/proc/PID/smaps_rollup` or `/proc/PID/status`.
+/// Memory of a server, in bytes, from `/proc/PID/status`; of several processes, the sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Memory {
     /// Resident, when it was ready and had no connection.
     pub rss_idle: u64,
-    /// Resident, at the end of the window, with every connection open.
+    /// Resident at most, from then until the generator ended.
     pub rss_loaded: u64,
 }
 

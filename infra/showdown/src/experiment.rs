@@ -147,6 +147,8 @@ pub(crate) struct Experiment {
     pub(crate) seed: Option<u64>,
     /// Whether each round also measures what the links carry with no stack on them.
     pub(crate) floor: bool,
+    /// Whether system calls and the like are counted in each cell, once, before the rounds.
+    pub(crate) counts: bool,
     /// The axes of the matrix.
     pub(crate) axes: Axes,
     /// Cells named one by one, in their order, each a change to the one before it.
@@ -181,6 +183,8 @@ struct File {
     seed: Option<u64>,
     #[serde(default)]
     floor: bool,
+    #[serde(default = "default_counts")]
+    counts: bool,
     axes: Axes,
     #[serde(default)]
     step: Vec<Step>,
@@ -191,6 +195,11 @@ struct File {
     #[serde(default)]
     connections_max: BTreeMap<Mode, u64>,
     quick: Option<QuickTable>,
+}
+
+/// A second for each cell is little beside the rounds; `--quick` has no time for it.
+fn default_counts() -> bool {
+    true
 }
 
 /// The table `[quick]` as it is written; see [`File`].
@@ -322,6 +331,7 @@ impl Experiment {
             steal_share_max: file.steal_share_max,
             seed: file.seed,
             floor: file.floor,
+            counts: file.counts,
             axes: file.axes,
             steps: file.step,
             contenders,
@@ -348,6 +358,7 @@ impl Experiment {
                 )
             })?;
             self.effort = quick.effort;
+            self.counts = false;
             quick.axes.replace(&mut self.axes);
         }
         overrides.axes.clone().replace(&mut self.axes);

@@ -19,6 +19,7 @@ mod available;
 mod clock;
 mod commands;
 mod contender;
+mod cost;
 mod doctor;
 mod environment;
 mod experiment;

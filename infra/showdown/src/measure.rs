@@ -2,6 +2,7 @@
 
 use crate::clock::Utc;
 use crate::commands::{DRAIN_S, Load};
+use crate::cost::{IdlePolls, MemoryWatch};
 use crate::matrix::{Point, Subject};
 use crate::pingpong;
 use crate::process::{Ended, Events, Process};
@@ -40,6 +41,24 @@ pub(crate) struct Bench<'a> {
     pub(crate) scratch: PathBuf,
 }
 
+/// A generator that runs.
+pub(crate) struct RunningLoad {
+    /// The generator.
+    pub(crate) client: Process,
+    /// By when it must have ended.
+    pub(crate) deadline: Instant,
+    /// Where it writes its report.
+    json: PathBuf,
+}
+
+/// What was seen of the server while it was loaded.
+struct Seen {
+    /// Seconds between the two readings of CPU time.
+    window_s: f64,
+    cpu: record::CpuAccount,
+    idle_poll_share: Option<f64>,
+}
+
 impl Bench<'_> {
     /// Measures one cell.
     ///
@@ -51,17 +70,17 @@ impl Bench<'_> {
         // Dropped after the server has ended, however it ends.
         let _site = self.programs.prepare(point, self.events)?;
         let (server, ready, start_ms) = start_server(point, self.programs, self.events)?;
-        let json = self.scratch.join("load.json");
-        let (server, client, window) = self.load(point, server, &json)?;
+        let memory = MemoryWatch::begin(server.id())?;
+        let running = self.start_load(point, self.duration_s)?;
+        let client_command = recorded(running.client.command());
+        let seen = self.watch(&server, &ready, &running)?;
+        let (server, client, mut load) = self.finish_load(point, server, running)?;
+        if point.is_echo() {
+            load.cpu_s = seen.cpu.client.total_s();
+        }
+        let memory = memory.map_or(Ok(None), |memory| memory.end())?;
         let server_command = recorded(server.command());
-        let grace = Duration::from_secs(DRAIN_S.into()) + STOP_GRACE;
-        let server = server.stop(self.events, grace)?;
-        let (window_s, cpu) = window;
-        let load = if point.is_echo() {
-            pingpong::read_report(&json, &client, point, &cpu)?
-        } else {
-            read_report(client_name(point), &json, &client)?
-        };
+        let server = server.stop(self.events, stop_grace())?;
         Ok(Measurement {
             schema: Measurement::SCHEMA,
             round,
@@ -70,34 +89,38 @@ impl Bench<'_> {
             started_utc,
             load,
             server: server_record(point, server_command, ready, start_ms, server),
-            client: ClientRecord {
-                command: recorded(&self.client_command(point, &json)),
-                stderr: client.stderr,
-            },
-            window_s,
-            cpu,
+            client: ClientRecord { command: client_command, stderr: client.stderr },
+            window_s: seen.window_s,
+            cpu: seen.cpu,
             counts: None,
-            memory: None,
-            idle_poll_share: None,
+            memory,
+            idle_poll_share: seen.idle_poll_share,
         })
     }
 
-    /// Runs the generator against a server that is ready. CPU time is read at the end of the
-    /// warm-up and at the end of the generator, before it is reaped.
-    fn load(
+    /// Starts the generator against a server that is ready.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub(crate) fn start_load(&self, point: &Point, duration_s: u32) -> Result<RunningLoad> {
+        let json = self.scratch.join("load.json");
+        let command = self.client_command(point, duration_s, &json);
+        let client = Process::spawn(self.events, client_name(point), command)?;
+        let longest = self.warmup + Duration::from_secs(duration_s.into()) + CLIENT_GRACE;
+        Ok(RunningLoad { client, deadline: Instant::now() + longest, json })
+    }
+
+    /// Reads what the generator reports, when it has ended.
+    ///
+    /// # Errors
+    /// Where it has not, or the server has.
+    pub(crate) fn finish_load(
         &self,
         point: &Point,
         server: Process,
-        json: &Path,
-    ) -> Result<(Process, Ended, (f64, record::CpuAccount))> {
-        let name = client_name(point);
-        let client = Process::spawn(self.events, name, self.client_command(point, json))?;
-        let either_ended = || client.has_ended() || server.has_ended();
-        self.events.wait_until(Instant::now() + self.warmup, either_ended)?;
-        let before = Snapshot::take(server.id(), client.id())?;
-        let deadline = Instant::now() + Duration::from_secs(self.duration_s.into()) + CLIENT_GRACE;
-        self.events.wait_until(deadline, either_ended)?;
-        let after = Snapshot::take(server.id(), client.id())?;
+        running: RunningLoad,
+    ) -> Result<(Process, Ended, LoadReport)> {
+        let RunningLoad { client, json, .. } = running;
         if server.has_ended() {
             return Err(server.failure("ended while it was loaded"));
         }
@@ -105,14 +128,43 @@ impl Bench<'_> {
             return Err(client.failure("did not end in time"));
         }
         let ended = client.finish(self.events, Instant::now())?;
-        let measured = [self.programs.server_cpu, self.programs.client_cpu];
-        Ok((server, ended, before.until(&after, &measured)))
+        let report = if point.is_echo() {
+            pingpong::read_report(&json, &ended, point)?
+        } else {
+            read_report(client_name(point), &json, &ended)?
+        };
+        Ok((server, ended, report))
     }
 
-    fn client_command(&self, point: &Point, json: &Path) -> Vec<String> {
-        let Self { duration_s, warmup, .. } = *self;
-        self.programs.client_command(point, Load { duration_s, warmup, json })
+    /// Waits for the end of a load. CPU time is read at the end of the warm-up and at the end of
+    /// the generator, before it is reaped; idle polls are read within, while the load is full.
+    fn watch(
+        &self,
+        server: &Process,
+        ready: &serde_json::Value,
+        running: &RunningLoad,
+    ) -> Result<Seen> {
+        let RunningLoad { client, deadline, .. } = running;
+        let either_ended = || client.has_ended() || server.has_ended();
+        self.events.wait_until(Instant::now() + self.warmup, either_ended)?;
+        let before = Snapshot::take(server.id(), client.id())?;
+        let full = (Instant::now(), Duration::from_secs(self.duration_s.into()));
+        let idle_poll_share = IdlePolls::share(server, ready, self.events, full)?;
+        self.events.wait_until(*deadline, either_ended)?;
+        let after = Snapshot::take(server.id(), client.id())?;
+        let measured = [self.programs.server_cpu, self.programs.client_cpu];
+        let (window_s, cpu) = before.until(&after, &measured);
+        Ok(Seen { window_s, cpu, idle_poll_share })
     }
+
+    fn client_command(&self, point: &Point, duration_s: u32, json: &Path) -> Vec<String> {
+        self.programs.client_command(point, Load { duration_s, warmup: self.warmup, json })
+    }
+}
+
+/// Time that a server gets to end after SIGTERM.
+pub(crate) fn stop_grace() -> Duration {
+    Duration::from_secs(DRAIN_S.into()) + STOP_GRACE
 }
 
 /// Starts the server of a cell and waits for its ready line, which is returned with the time that

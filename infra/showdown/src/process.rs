@@ -216,6 +216,23 @@ impl Process {
         in_output || String::from_utf8_lossy(&lock(&self.seen.stderr)).contains(text)
     }
 
+    /// How many JSON lines of this event it has printed, of those kept.
+    pub(crate) fn count_of_event(&self, event: &str) -> usize {
+        let lines = lock(&self.seen.lines);
+        let values = lines.iter().filter_map(|line| serde_json::from_str(line).ok());
+        values.filter(|value: &serde_json::Value| value["event"] == event).count()
+    }
+
+    /// Asks one of our servers for its counters, which it prints as a `report` event. Another
+    /// program would end.
+    ///
+    /// # Errors
+    /// Where the signal cannot be sent.
+    pub(crate) fn ask_for_report(&self) -> Result<()> {
+        rustix::process::kill_process(self.pid, Signal::USR1)
+            .with_context(|| format!("{} cannot be sent SIGUSR1", self.name))
+    }
+
     /// Waits for its end until the deadline, and reaps it; kills it where it has not ended then.
     ///
     /// # Errors

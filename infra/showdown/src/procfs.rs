@@ -1,4 +1,4 @@
-//! CPU time from `/proc/stat` and `/proc/PID/stat` (proc(5)).
+//! CPU time and interrupts from `/proc/stat`, CPU time from `/proc/PID/stat` (proc(5)).
 
 use anyhow::{Context, Result, bail};
 use record::{CpuAccount, CpuTime, ProcessTime};
@@ -142,6 +142,44 @@ fn parse_stat(text: &str) -> Result<Vec<CpuTicks>> {
     Ok(cpus)
 }
 
+/// Interrupts of all CPUs since boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Interrupts {
+    /// Of devices and of the CPUs' own timers and messages.
+    pub(crate) hard: u64,
+    /// Soft interrupts, of every kind.
+    pub(crate) soft: u64,
+}
+
+/// Reads them now.
+///
+/// # Errors
+/// Where `/proc/stat` cannot be read or is not as proc(5) says.
+pub(crate) fn interrupts() -> Result<Interrupts> {
+    parse_interrupts(&read("/proc/stat")?)
+}
+
+impl Interrupts {
+    /// What happened since `earlier`.
+    pub(crate) fn since(self, earlier: Self) -> Self {
+        Self {
+            hard: self.hard.saturating_sub(earlier.hard),
+            soft: self.soft.saturating_sub(earlier.soft),
+        }
+    }
+}
+
+/// The first number of the lines `intr` and `softirq` is the sum of all others.
+fn parse_interrupts(text: &str) -> Result<Interrupts> {
+    let total = |key: &str| {
+        let mut lines = text.lines().filter_map(|line| line.strip_prefix(key));
+        let numbers = lines.find_map(|rest| rest.strip_prefix(' '));
+        let first = numbers.and_then(|numbers| numbers.split(' ').next()?.parse().ok());
+        first.with_context(|| format!("/proc/stat has no line '{key}' with a number"))
+    };
+    Ok(Interrupts { hard: total("intr")?, soft: total("softirq")? })
+}
+
 /// Reads fields 14 and 15. The second field is the command's name in parentheses; it may hold
 /// spaces and parentheses itself, so that counting begins after the last one.
 fn parse_process(text: &str) -> Result<ProcessTicks> {
@@ -184,6 +222,17 @@ mod tests {
             let message = parse_process(text).unwrap_err().to_string();
             assert!(message.contains("proc(5)"), "{text}: {message}");
         }
+    }
+
+    #[test]
+    fn interrupts_are_the_totals_of_their_lines() {
+        let before = parse_interrupts("cpu0 1\nintr 100 7 8\nsoftirq 40 1 2\n").unwrap();
+        let after = parse_interrupts("intr 130 7 8\nsoftirq 90 1 2\n").unwrap();
+        assert_eq!(after.since(before), Interrupts { hard: 30, soft: 50 });
+        assert_eq!(before.since(after), Interrupts { hard: 0, soft: 0 });
+        assert!(parse_interrupts("intr x\nsoftirq 1\n").is_err());
+        assert!(parse_interrupts("intr 1\n").unwrap_err().to_string().contains("softirq"));
+        interrupts().unwrap();
     }
 
     #[test]

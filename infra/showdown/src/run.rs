@@ -2,6 +2,7 @@
 
 use crate::available;
 use crate::clock::Utc;
+use crate::cost;
 use crate::environment;
 use crate::experiment::{Experiment, Network};
 use crate::gate;
@@ -124,7 +125,14 @@ pub(crate) fn estimate_s(experiment: &Experiment) -> Result<f64> {
     let points = matrix::expand(experiment, reach::open_files())?.points;
     let servers = u32::try_from(gate::servers(&points).len())?;
     let rounds_s = round_s(experiment)? * f64::from(effort.rounds);
-    Ok(gate::SERVER_S * f64::from(servers) + rounds_s.min(f64::from(effort.budget_s)))
+    let counts_s = if experiment.counts { counts_s(effort.warmup_s, points.len())? } else { 0.0 };
+    Ok(gate::SERVER_S * f64::from(servers) + counts_s + rounds_s.min(f64::from(effort.budget_s)))
+}
+
+/// About how long counting takes, in seconds.
+fn counts_s(warmup_s: f64, cells: usize) -> Result<f64> {
+    let one = f64::from(cost::COUNTED_S) + warmup_s + OVERHEAD_S;
+    Ok(one * f64::from(u32::try_from(cells)?))
 }
 
 /// About how long one round takes, in seconds.
@@ -190,6 +198,10 @@ fn take_rounds(
         warmup: Duration::from_secs_f64(effort.warmup_s),
         scratch: folder.path().to_owned(),
     };
+    let mut counts = vec![None; points.len()];
+    if experiment.counts {
+        counts = cost::count_all(&bench, points)?;
+    }
     let progress = Progress::new(points.len() * effort.rounds as usize);
     let mut budget = Budget::new(Duration::from_secs(effort.budget_s.into()));
     let mut all: Vec<Measurement> = Vec::new();
@@ -205,9 +217,10 @@ fn take_rounds(
             let point = &points[index];
             let label = matrix::label(&point.cell, experiment);
             progress.measuring(&format!("round {round}: {label}"));
-            let measurement = bench
+            let mut measurement = bench
                 .measure(point, round, place)
                 .with_context(|| format!("round {round}, {label}"))?;
+            measurement.counts = counts[index].take();
             folder.append_round(&measurement)?;
             measured.push(measurement);
             progress.measured();

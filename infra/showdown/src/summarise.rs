@@ -1,5 +1,6 @@
 //! From measurements to a summary: which rounds count, and the figures of each cell.
 
+use crate::cost;
 use crate::experiment::Experiment;
 use crate::matrix::{self, Point, Subject};
 use crate::reach::Transport;
@@ -83,8 +84,9 @@ pub(crate) fn summarise(
     let mut cells = Vec::with_capacity(points.len());
     for (point, of_cell) in points.iter().zip(&by_cell) {
         let floor = point.floor.map(|floor| by_cell[floor].as_slice());
-        let figures = figures(of_cell, &by_cell[point.baseline], floor, rounds.seed)
+        let mut figures = figures(of_cell, &by_cell[point.baseline], floor, rounds.seed)
             .with_context(|| format!("the figures of {}", point.cell.mode))?;
+        figures.cost = Some(cost::of_cell(of_cell, cost::counts_of(&point.cell, measurements)));
         let obtained = obtained(of_cell);
         cells.push(CellFigures { cell: point.cell.clone(), figures, obtained });
     }
