@@ -121,7 +121,9 @@ fn serve<Q: Queue, T: Tcp>(
         let reading = clock.tick();
         let now = Instant::from_nanos(reading.monotonic_ns);
         engine.app().set_now(reading);
-        if engine.poll(now) == 0 {
+        let found = engine.poll(now) > 0;
+        worker.counters.count_poll(found);
+        if !found {
             std::hint::spin_loop();
         }
         if now.as_nanos() >= renew_at_ns {

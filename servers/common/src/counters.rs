@@ -104,6 +104,10 @@ counters! {
     closed_error,
     /// Cut off, still busy, when the drain's deadline passed.
     closed_drain_deadline,
+    /// Times that a thread that never sleeps looked for work.
+    polls,
+    /// Those of them that found none.
+    idle_polls,
 }
 
 impl Counters {
@@ -118,6 +122,14 @@ impl Counters {
             Reason::BodyTimeout => &self.closed_body_timeout,
             Reason::IdleTimeout => &self.closed_idle_timeout,
             Reason::Drained => &self.closed_drained,
+        }
+    }
+
+    /// Counts a look for work, of a thread that never sleeps, and whether it found some.
+    pub fn count_poll(&self, found: bool) {
+        self.polls.add(1);
+        if !found {
+            self.idle_polls.add(1);
         }
     }
 
@@ -144,6 +156,15 @@ mod tests {
         assert_eq!(sums["responses"], 5);
         assert_eq!(sums["sent_bytes"], 1);
         assert_eq!(sums["connections_accepted"], 0);
+    }
+
+    #[test]
+    fn polls_are_counted_and_those_that_found_nothing_again() {
+        let counters = Counters::default();
+        for found in [true, false, false] {
+            counters.count_poll(found);
+        }
+        assert_eq!((counters.polls.value(), counters.idle_polls.value()), (3, 2));
     }
 
     #[test]

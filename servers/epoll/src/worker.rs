@@ -127,6 +127,9 @@ impl Worker {
         while self.listener.is_some() || !self.connections.is_empty() {
             self.counters.epoll_waits.add(1);
             let count = self.epoll.wait(&mut events, self.timeout_ms())?;
+            if self.setup.wait == Wait::Spin {
+                self.buffers.counters.count_poll(count > 0 || !self.ready.is_empty());
+            }
             self.clock.tick();
             for event in &events[..count] {
                 self.handle(event, shutdown)?;

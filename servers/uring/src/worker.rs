@@ -129,7 +129,11 @@ impl UringWorker {
                 }
             }
             self.io.clock.tick();
-            for _ in 0..self.io.ring.reap() {
+            let reaped = self.io.ring.reap();
+            if self.config.wait == Wait::Spin {
+                self.io.counters.count_poll(reaped > 0);
+            }
+            for _ in 0..reaped {
                 self.io.ring.make_room()?;
                 let completion = self.io.ring.next().expect("as many were reaped");
                 self.handle(completion)?;

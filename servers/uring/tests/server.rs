@@ -4,6 +4,6 @@ server_testing::suite!(env!("CARGO_BIN_EXE_server-uring"));
 
 mod own {
     server_testing::suite!(env!("CARGO_BIN_EXE_server-uring");
-        threads { waiting_that_cannot_be_had_is_refused }
+        threads { idle_polls_are_counted waiting_that_cannot_be_had_is_refused }
     );
 }

@@ -25,6 +25,19 @@ pub fn threads_share_one_port_and_one_bound(binary: &str) {
     assert_eq!(counters["responses"], MOST);
 }
 
+/// A thread that never sleeps counts how often it found nothing to do; one that sleeps, nothing.
+pub fn idle_polls_are_counted(binary: &str) {
+    let mut server = Server::start(binary, &["--wait", "spin"]);
+    server.wait_for("idle_polls", 1);
+    let counters = server.stop();
+    assert!(counters["polls"].as_u64() >= counters["idle_polls"].as_u64(), "{counters}");
+
+    let server = Server::start(binary, &["--wait", "block"]);
+    assert_eq!(server.connect().get("/plaintext").status, 200);
+    let counters = server.stop();
+    assert_eq!((&counters["polls"], &counters["idle_polls"]), (&0.into(), &0.into()));
+}
+
 /// For servers with `--wait spin`: the same service, no thread ever sleeps, the drain is obeyed.
 pub fn a_spinning_server_answers(binary: &str) {
     let server = Server::start(binary, &["--wait", "spin", "--idle-timeout", "200"]);
