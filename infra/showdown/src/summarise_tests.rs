@@ -351,3 +351,46 @@ fn the_table_shows_every_cell_with_its_errors_and_notes() {
     assert!(row("xdp").contains("  12  "), "{table}");
     assert!(table.contains("ERRORS with xdp"), "{table}");
 }
+
+/// The measurements are those of a thousand responses in a second, with windows of two seconds.
+#[test]
+fn a_response_costs_what_was_spent_in_the_rounds_used_and_what_was_counted() {
+    let experiment = experiment();
+    let points = matrix::expand(&experiment, 1 << 20).unwrap().points;
+    let mut measurements: Vec<Measurement> =
+        (1..=3).map(|round| measurement(&points[0], round, load(1000, &[100]))).collect();
+    let memory = |rss_loaded| Some(record::Memory { rss_idle: 1 << 20, rss_loaded });
+    for (measurement, rss_loaded) in measurements.iter_mut().zip([5 << 20, 3 << 20, 4 << 20]) {
+        measurement.cell.connections = 1024;
+        measurement.memory = memory(rss_loaded);
+    }
+    measurements[0].idle_poll_share = Some(0.5);
+    measurements[1].idle_poll_share = Some(0.25);
+    measurements[2].counts = Some(record::Counts {
+        window_s: 0.5,
+        throughput_rps: 800.0,
+        server: record::ProcessCounts { syscalls: Some(880), ..Default::default() },
+        interrupts: Some(100),
+        unavailable: vec!["cycles: none".to_owned()],
+        ..Default::default()
+    });
+    let counts = cost::counts_of(&measurements[0].cell, &measurements);
+    // The third round is not used, but its counts are.
+    let cost = cost::of_cell(&[&measurements[0], &measurements[1]], counts);
+    // Of 3 s of CPU in 2 s, half is user mode, and a quarter each the kernel's.
+    assert!(close(cost.user_us, 750.0) && close(cost.system_us, 375.0), "{cost:?}");
+    assert!(close(cost.softirq_us, 375.0) && close(cost.cores_busy, 1.5), "{cost:?}");
+    assert_eq!(cost.server.syscalls, Some(2.2));
+    assert_eq!(cost.server.cycles, None);
+    assert_eq!(cost.interrupts, Some(0.25));
+    assert_eq!(cost.unavailable, ["cycles: none"]);
+    assert_eq!(cost.idle_poll_share, Some(0.375));
+    assert_eq!(cost.rss_bytes, Some(4 << 20));
+    assert_eq!(cost.bytes_per_connection, Some(3072.0));
+
+    measurements[0].cell.connections = 255;
+    measurements[0].memory = None;
+    let cost = cost::of_cell(&[&measurements[0]], None);
+    assert_eq!((cost.bytes_per_connection, cost.rss_bytes), (None, None));
+    assert_eq!(cost.unavailable.len(), 2, "{cost:?}");
+}

@@ -1,5 +1,6 @@
 //! The table on the terminal.
 
+use crate::cost;
 use crate::experiment::{Axes, Experiment};
 use crate::matrix;
 use crate::summarise::count_of;
@@ -66,6 +67,11 @@ pub(crate) fn render(summary: &Summary, experiment: &Experiment) -> String {
         let _ = writeln!(text, "{}", failed_line(verdict));
     }
     text.push('\n');
+    let costs = cost::section(summary, experiment);
+    if !costs.is_empty() {
+        text.push_str(&costs);
+        text.push('\n');
+    }
     for note in &summary.notes {
         let _ = writeln!(text, "* {note}");
     }
@@ -125,7 +131,7 @@ fn failed_line(verdict: &Verdict) -> String {
 }
 
 /// `1234567.8` as `1,234,568`.
-fn thousands(number: f64) -> String {
+pub(crate) fn thousands(number: f64) -> String {
     let digits = format!("{number:.0}");
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -156,7 +162,7 @@ fn duration(us: f64) -> String {
 
 /// Columns as wide as their widest cell, the first to the left and all others to the right, under
 /// the headings of their groups.
-fn aligned(groups: &[(usize, usize, &str)], rows: &[Vec<String>]) -> String {
+pub(crate) fn aligned(groups: &[(usize, usize, &str)], rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()

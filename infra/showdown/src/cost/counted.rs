@@ -5,6 +5,7 @@
 //! when it has ended, so that opening and closing connections is not counted.
 
 use super::events::{self, ProcessCounters, Readings};
+use super::per_response::to_f64;
 use crate::matrix::{Point, Subject};
 use crate::measure::{self, Bench};
 use crate::procfs::{self, Interrupts};
@@ -74,7 +75,14 @@ fn count(bench: &Bench<'_>, point: &Point) -> Result<Counts> {
     let times: Vec<Instant> = samples.iter().map(|sample| sample.at).collect();
     Ok(match middle(&times, ended_at, duration) {
         Some((first, last)) => {
-            counting.counts(&samples[first], &samples[last], report.throughput_rps)
+            let at_s = |place: usize| {
+                report.duration_s - ended_at.duration_since(times[place]).as_secs_f64()
+            };
+            let (interval_s, requests) = (report.interval_s, &report.interval_requests);
+            let rps = throughput_rps(interval_s, requests, at_s(first), at_s(last));
+            // A generator without intervals has its mean.
+            let rps = rps.unwrap_or(report.throughput_rps);
+            counting.counts(&samples[first], &samples[last], rps)
         }
         // A generator that ends at once, or a machine with no time for this program.
         None => Counts {
@@ -115,6 +123,21 @@ impl Counting {
     }
 }
 
+/// Responses per second from one moment of the load to another, in seconds from its start, from
+/// the generator's intervals; none where these do not cover it.
+fn throughput_rps(interval_s: f64, requests: &[u64], from_s: f64, to_s: f64) -> Option<f64> {
+    let (mut responses, mut covered_s, mut begins_s) = (0.0, 0.0, 0.0);
+    for requests in requests {
+        let ends_s = begins_s + interval_s;
+        let inside_s = (to_s.min(ends_s) - from_s.max(begins_s)).max(0.0);
+        responses += to_f64(*requests) * inside_s / interval_s;
+        covered_s += inside_s;
+        begins_s = ends_s;
+    }
+    // All of it, but for rounding.
+    (covered_s > (to_s - from_s) * 0.99).then(|| responses / covered_s)
+}
+
 /// The first and the last of the moments in the middle of a load that lasted `duration` and has
 /// ended at `ended_at`, where these are two.
 fn middle(times: &[Instant], ended_at: Instant, duration: Duration) -> Option<(usize, usize)> {
@@ -128,6 +151,14 @@ fn middle(times: &[Instant], ended_at: Instant, duration: Duration) -> Option<(u
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn responses_are_those_of_the_part_that_was_counted() {
+        // From 0.25 s to 0.625 s: all of the second interval and half of the third.
+        let rps = throughput_rps(0.25, &[5, 10, 20, 0], 0.25, 0.625).unwrap();
+        assert!((rps - 20.0 / 0.375).abs() < 1e-9, "{rps}");
+        assert_eq!(throughput_rps(0.25, &[5, 10], 0.25, 0.625), None, "half of it is not covered");
+    }
 
     #[test]
     fn the_middle_of_the_load_is_counted_from_its_end() {

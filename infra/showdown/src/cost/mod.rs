@@ -4,7 +4,7 @@
 //!   counted    a load of its own before the rounds ──► events, process_tree
 //!   memory     resident memory of a server, idle and at its peak
 //!   polls      polls of a spinning server that found nothing
-//!   per_response   sums over the rounds, divided by their responses ──► the table's section
+//!   per_response   sums over the rounds, divided by their responses ──► section, of the table
 //! ```
 //!
 //! Counting system calls slows each of them down, most of all those servers that make many, so
@@ -16,8 +16,10 @@ mod memory;
 mod per_response;
 mod polls;
 mod process_tree;
+mod section;
 
 pub(crate) use counted::{COUNTED_S, count_all};
 pub(crate) use memory::MemoryWatch;
 pub(crate) use per_response::{counts_of, of_cell};
 pub(crate) use polls::IdlePolls;
+pub(crate) use section::section;

@@ -108,7 +108,7 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts and bytes of a run stay below 2^53")]
-fn to_f64(count: u64) -> f64 {
+pub(super) fn to_f64(count: u64) -> f64 {
     count as f64
 }
 
