@@ -15,6 +15,45 @@ fn add_around(sum: u64, word: u64) -> u64 {
 }
 
 impl Sum {
+    /// The sum of 16-bit words that are known by their values, such as the fields of a header:
+    /// `values` is the plain sum of them, or of any number of 32-bit words in their places.
+    ///
+    /// RFC 1071 §2 (B) again: in the machine's byte order each word is swapped, or none is.
+    #[must_use]
+    #[inline]
+    pub(crate) fn of_values(values: u64) -> Self {
+        Self(values.to_be())
+    }
+
+    /// The sum of two pieces, of which the first has an even length.
+    #[must_use]
+    #[inline]
+    pub(crate) fn plus(self, Self(other): Self) -> Self {
+        Self(add_around(self.0, other))
+    }
+
+    /// Adds `source` and copies it to `target`, which is as long, in one pass.
+    ///
+    /// # Panics
+    /// If it is not.
+    #[must_use]
+    #[inline]
+    pub(crate) fn add_copied(self, source: &[u8], target: &mut [u8]) -> Self {
+        assert_eq!(source.len(), target.len(), "a copy is as long as what is copied");
+        let (from, from_rest) = source.as_chunks::<32>();
+        let (to, to_rest) = target.as_chunks_mut::<32>();
+        let mut sums = [self.0, 0, 0, 0];
+        for (from, to) in from.iter().zip(to) {
+            *to = *from;
+            for (sum, word) in sums.iter_mut().zip(from.as_chunks::<8>().0) {
+                *sum = add_around(*sum, u64::from_ne_bytes(*word));
+            }
+        }
+        to_rest.copy_from_slice(from_rest);
+        let [a, b, c, d] = sums;
+        Self(add_around(add_around(a, b), add_around(c, d))).add_short(from_rest)
+    }
+
     /// Adds `bytes`; only the last piece of a packet may have an odd length.
     #[must_use]
     #[inline]
@@ -119,6 +158,28 @@ mod tests {
             assert_eq!(Sum::default().add(front).add(back).partial(), expect.to_be_bytes());
             assert_eq!(Sum::default().add_short(&bytes[..len]).partial(), expect.to_be_bytes());
         }
+    }
+
+    #[test]
+    fn a_copy_is_summed_as_it_is_made() {
+        let source: Vec<u8> = (0..=255).cycle().skip(7).step_by(11).take(1500).collect();
+        for len in (0..100).chain([133, 1448, 1460, 1500]) {
+            let mut target = vec![0; len];
+            let sum = Sum::of_values(0xffff_0102).add_copied(&source[..len], &mut target);
+            assert_eq!(target, source[..len]);
+            let expect = Sum::default().add(&[0xff, 0xff, 1, 2]).add(&source[..len]);
+            assert_eq!(sum.partial(), expect.partial(), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn words_known_by_their_values_are_added_as_they_lie_in_a_packet() {
+        let bytes: Vec<u8> = (200..=255).chain(0..40).collect();
+        let words = bytes.as_chunks().0.iter().map(|word| u64::from(u32::from_be_bytes(*word)));
+        let values = Sum::of_values(words.sum());
+        assert_eq!(values.partial(), Sum::default().add(&bytes).partial());
+        let both = values.plus(Sum::default().add(&bytes[..7]));
+        assert_eq!(both.partial(), Sum::default().add(&bytes).add(&bytes[..7]).partial());
     }
 
     #[test]

@@ -389,6 +389,7 @@ impl<A: App, T: Tcp> Core<A, T> {
         let Some(mac) = connection.mac.filter(|_| !connection.half_open_expired) else {
             return Turn::Done;
         };
+        let sums = port.fills_checksums();
         for _ in 0..SEGMENTS_PER_TURN {
             connection.tcp_timer = self.tcp.poll_timeout(now, &connection.tcp);
             if connection.tcp_timer > now {
@@ -399,11 +400,11 @@ impl<A: App, T: Tcp> Core<A, T> {
             }
             let Some(mut frame) = port.queue.alloc() else { return Turn::NoFrame };
             let buffer = port.packet_mut(&mut frame, self.reply.len());
-            let predicted = self.tcp.poll_predicted(now, &mut connection.tcp, buffer);
-            if let Some((len, next)) = predicted {
-                connection.note_sent(&buffer[..len]);
-                connection.tcp_timer = next;
-                port.send_tcp(frame, len, mac, &mut self.counters);
+            let answer = self.tcp.poll_predicted(now, &mut connection.tcp, buffer, sums);
+            if let Some(answer) = answer {
+                // Nothing to note: a connection that is closed predicts nothing.
+                connection.tcp_timer = answer.next;
+                port.send_answer(frame, (mac, connection.flow), &answer, &mut self.counters);
                 return Turn::Done;
             }
             let Some(len) = self.tcp.poll_transmit(now, &mut connection.tcp, buffer) else {

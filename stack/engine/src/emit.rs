@@ -3,12 +3,12 @@
 use crate::flow::Flow;
 use crate::packet::{IPV4_LEN, PROTOCOL_TCP};
 use std::net::Ipv4Addr;
-use tcp::{PlainOut, SegmentOut};
+use tcp::SegmentOut;
 
 /// Version 4 and a header of five words; no differentiated service, no ECN.
-const VERSION_AND_LEN: u8 = 0x45;
+pub(crate) const VERSION_AND_LEN: u8 = 0x45;
 /// "Don't fragment", and so an identification of zero (RFC 6864 §4.1).
-const DONT_FRAGMENT: [u8; 2] = [0x40, 0];
+pub(crate) const DONT_FRAGMENT: [u8; 2] = [0x40, 0];
 /// Time to live, as Linux sets it; that of segments is what [`Config`](crate::Config) says.
 pub(crate) const HOP_LIMIT: u8 = 64;
 
@@ -21,21 +21,6 @@ pub(crate) fn emit(
     address: Ipv4Addr,
     flow: Flow,
     segment: &SegmentOut,
-    buffer: &mut [u8],
-) -> usize {
-    let payload = IPV4_LEN + segment.header_len();
-    let total = payload + usize::from(segment.payload_len);
-    emit_ipv4(address, flow, total, buffer);
-    segment.emit(flow.local_port(), flow.peer().port(), &mut buffer[IPV4_LEN..]);
-    payload
-}
-
-/// The same for a segment without unusual options.
-#[inline]
-pub(crate) fn emit_plain(
-    address: Ipv4Addr,
-    flow: Flow,
-    segment: &PlainOut,
     buffer: &mut [u8],
 ) -> usize {
     let payload = IPV4_LEN + segment.header_len();

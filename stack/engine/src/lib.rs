@@ -34,6 +34,7 @@
 //! (TCP), RFC 791, RFC 792, RFC 826, RFC 1122, RFC 6056 (ephemeral ports).
 #![forbid(unsafe_code)]
 
+mod answer;
 mod app;
 mod arrivals;
 mod checksum;
@@ -58,6 +59,7 @@ mod time_wait;
 mod transport;
 mod wheel;
 
+pub use answer::Answer;
 pub use app::{Advance, App, Close, Closed, ConnId, ConnectError, Event, Outbox};
 pub use config::Config;
 pub use counters::{Count, Counters};

@@ -18,7 +18,7 @@ pub(crate) const IPV4_LEN: usize = 20;
 pub(crate) const TCP_LEN: usize = HEADER_MIN;
 
 /// Types of Ethernet frames (IANA's "Ether Types").
-const ETHERTYPE_IPV4: u16 = 0x0800;
+pub(crate) const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_ARP: u16 = 0x0806;
 /// IANA's "Protocol Numbers".
 const PROTOCOL_ICMP: u8 = 1;

@@ -1,7 +1,9 @@
 //! The queue with its transmit burst: frames go out through here, and nowhere else.
 
+use crate::answer::{Answer, Way, write_headers};
 use crate::checksum::Sum;
 use crate::counters::{Count, Counters};
+use crate::flow::Flow;
 use crate::packet::{ETHERNET_LEN, IPV4_LEN, Identity, Mac, PROTOCOL_TCP};
 use queue::{Burst, Checksum, Frame, Meta, Queue};
 use smoltcp::wire::{EthernetAddress, EthernetFrame, EthernetProtocol};
@@ -81,6 +83,34 @@ impl<Q: Queue> Port<Q> {
         bytes[ETHERNET_LEN + IPV4_HOP_LIMIT] = self.hop_limit;
         let meta = seal(&mut bytes[ETHERNET_LEN..], self.fill_tcp);
         frame.mark(meta);
+        counters.add(Count::TxSegments);
+        self.send(frame, counters);
+    }
+
+    /// Whether the checksums of segments are computed here, not by the port.
+    pub(crate) fn fills_checksums(&self) -> bool {
+        self.fill_tcp
+    }
+
+    /// Puts all headers before the payload of `answer` in `frame`, and sends it to `target`.
+    #[inline]
+    pub(crate) fn send_answer(
+        &mut self,
+        mut frame: Frame,
+        (target, flow): (Mac, Flow),
+        answer: &Answer,
+        counters: &mut Counters,
+    ) {
+        let Identity { mac: source, address, .. } = self.identity;
+        let way = Way { address, source, target, flow, hop_limit: self.hop_limit };
+        let Answer { segment, payload_sum, .. } = answer;
+        let headers_len = ETHERNET_LEN + Answer::payload_start(segment);
+        let len = headers_len + usize::from(segment.payload_len);
+        let len = u16::try_from(len).expect("at most the MTU");
+        let bytes = self.queue.bytes_mut(&mut frame, len);
+        let payload_sum = self.fill_tcp.then_some(*payload_sum);
+        write_headers(bytes, &way, segment, payload_sum);
+        frame.mark(if self.fill_tcp { Meta::default() } else { Meta::CHECKSUM_FILL });
         counters.add(Count::TxSegments);
         self.send(frame, counters);
     }

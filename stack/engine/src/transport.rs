@@ -4,6 +4,7 @@
 //! the state machine and the bytes of each connection. It is shown one segment at a time and asked
 //! for one at a time; it sees neither frames nor other connections.
 
+use crate::answer::Answer;
 use crate::app::Closed;
 use crate::counters::{Count, Counters};
 use crate::flow::Flow;
@@ -179,15 +180,18 @@ pub trait Tcp {
         buffer: &mut [u8],
     ) -> Option<usize>;
 
-    /// The same in the usual case: all output that waits goes into one segment, and nothing is to
-    /// be sent behind it before the second, what [`poll_timeout`](Self::poll_timeout) would say.
-    /// `None` in any other, and then nothing has changed.
+    /// The same in the usual case: the connection is open both ways, all output that waits goes
+    /// into one segment, and nothing is to be sent behind it before what
+    /// [`poll_timeout`](Self::poll_timeout) would say. Writes its payload where it belongs in the
+    /// packet, and leaves the headers to the port; sums the payload if `sums`.
+    /// `None` in any other case, and then nothing has changed.
     fn poll_predicted(
         &mut self,
         _now: Instant,
         _conn: &mut Self::Conn,
         _buffer: &mut [u8],
-    ) -> Option<(usize, Instant)> {
+        _sums: bool,
+    ) -> Option<Answer> {
         None
     }
 

@@ -9,8 +9,8 @@ mod common;
 
 use common::{CLIENT, CLIENT_MAC, SERVER, SERVER_MAC};
 use engine::{
-    Advance, App, Arrival, Close, Closed, Config, ConnId, Counters, Engine, Event, Flow, Listened,
-    Native, NativeConn, NativeOutput, Outbox, Phase, Stranger, Tcp,
+    Advance, Answer, App, Arrival, Close, Closed, Config, ConnId, Counters, Engine, Event, Flow,
+    Listened, Native, NativeConn, NativeOutput, Outbox, Phase, Stranger, Tcp,
 };
 use sim::{Capture, Clock, Link, Network, Pcg32, Port, PortConfig};
 use std::cell::RefCell;
@@ -68,11 +68,12 @@ impl Tcp for Watched {
         now: Instant,
         conn: &mut NativeConn,
         buffer: &mut [u8],
-    ) -> Option<(usize, Instant)> {
+        sums: bool,
+    ) -> Option<Answer> {
         if !self.is_open {
             return None;
         }
-        let sent = self.native.poll_predicted(now, conn, buffer)?;
+        let sent = self.native.poll_predicted(now, conn, buffer, sums)?;
         self.log.borrow_mut().short_out += 1;
         Some(sent)
     }

@@ -43,6 +43,12 @@ impl Timestamps {
         let [e0, e1, e2, e3] = self.ecr.to_be_bytes();
         [p0, p1, p2, p3, v0, v1, v2, v3, e0, e1, e2, e3]
     }
+
+    /// The sum of the words that [`to_padded`](Self::to_padded) writes, not folded.
+    pub(crate) fn sum(self) -> u64 {
+        let padding = u32::from_be_bytes(PADDED_TIMESTAMPS);
+        u64::from(padding) + u64::from(self.val) + u64::from(self.ecr)
+    }
 }
 
 /// The options of a received segment.

@@ -39,32 +39,32 @@ impl PlainOut {
         if self.timestamps.is_some() { Timestamps::PADDED_LEN + HEADER_MIN } else { HEADER_MIN }
     }
 
-    /// Writes the header to the front of `buffer` and returns its length in bytes. The checksum
-    /// is left zero, as [`SegmentOut::emit`](crate::SegmentOut::emit) leaves it.
+    /// Writes the header to the front of `buffer`, and returns the sum of its words, which is what
+    /// a checksum is made of: they are at hand here, and need not be read again. The sum is not
+    /// folded. The checksum is left zero, as [`SegmentOut::emit`](crate::SegmentOut::emit) leaves
+    /// it.
     ///
     /// # Panics
     /// If `buffer` is shorter than [`header_len`](Self::header_len).
     #[inline]
-    pub fn emit(&self, source_port: u16, destination_port: u16, buffer: &mut [u8]) -> usize {
-        let len = self.header_len();
+    pub fn emit(&self, source_port: u16, destination_port: u16, buffer: &mut [u8]) -> u64 {
         let (header, options) =
             buffer.split_first_chunk_mut::<HEADER_MIN>().expect("room for the header");
-        // In words of eight bytes, as the checksum reads them: a load that needs two stores waits
-        // for both to reach the cache.
-        let ports = u64::from(source_port) << 16 | u64::from(destination_port);
+        let ports = u32::from(source_port) << 16 | u32::from(destination_port);
         // Data offset in words of four bytes, reserved bits, control bits.
         let offset = if self.timestamps.is_some() { 8 } else { 5 };
-        let control = offset << 12 | u64::from(Self::FLAGS.to_bits());
-        let first = ports << 32 | u64::from(self.seq.0);
-        let second = u64::from(self.ack.0) << 32 | control << 16 | u64::from(self.wnd);
-        header[0..8].copy_from_slice(&first.to_be_bytes());
-        header[8..16].copy_from_slice(&second.to_be_bytes());
-        header[16..20].fill(0);
+        let control = offset << 12 | u32::from(Self::FLAGS.to_bits());
+        let words = [ports, self.seq.0, self.ack.0, control << 16 | u32::from(self.wnd), 0];
+        for (place, word) in header.as_chunks_mut().0.iter_mut().zip(words) {
+            *place = word.to_be_bytes();
+        }
+        let mut sum = words.map(u64::from).iter().sum();
         if let Some(timestamps) = self.timestamps {
             let padded = options.first_chunk_mut().expect("room for the options");
             *padded = timestamps.to_padded();
+            sum += timestamps.sum();
         }
-        len
+        sum
     }
 }
 

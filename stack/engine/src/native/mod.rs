@@ -11,10 +11,12 @@ mod handshakes;
 mod input;
 mod output;
 
+use crate::answer::Answer;
 use crate::app::Closed;
+use crate::checksum::Sum;
 use crate::config::Config;
 use crate::counters::{Count, Counters};
-use crate::emit::{emit, emit_plain};
+use crate::emit::emit;
 use crate::flow::Flow;
 use crate::packet::Mac;
 use crate::transport::{Arrival, Listened, Phase, SendBuffer, Stranger, Tcp};
@@ -322,16 +324,24 @@ impl Tcp for Native {
         now: Instant,
         conn: &mut NativeConn,
         buffer: &mut [u8],
-    ) -> Option<(usize, Instant)> {
+        sums: bool,
+    ) -> Option<Answer> {
         if conn.tcb.poll_timeout().is_some_and(|at| at <= now) {
             return None;
         }
         conn.tcb.offer_at_most(self.room(conn));
         let segment = conn.tcb.poll_predicted(now, conn.output.len())?;
-        let start = emit_plain(self.host.address, conn.flow, &segment, buffer);
-        let end = start + usize::from(segment.payload_len);
-        conn.output.copy_to(&self.outputs, segment.payload_offset, &mut buffer[start..end]);
-        Some((end, conn.tcb.poll_timeout().unwrap_or(Instant::NEVER)))
+        let start = Answer::payload_start(&segment);
+        let payload = &mut buffer[start..start + usize::from(segment.payload_len)];
+        let offset = segment.payload_offset;
+        let payload_sum = if sums {
+            conn.output.copy_summed(&self.outputs, offset, payload)
+        } else {
+            conn.output.copy_to(&self.outputs, offset, payload);
+            Sum::default()
+        };
+        let next = conn.tcb.poll_timeout().unwrap_or(Instant::NEVER);
+        Some(Answer { segment, payload_sum, next })
     }
 
     #[inline]

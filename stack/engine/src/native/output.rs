@@ -1,6 +1,7 @@
 //! What a connection has to send or has sent, and the peer has not acknowledged.
 
 use super::chunks::{Chunks, NONE};
+use crate::checksum::Sum;
 
 /// Bytes that are fetched from memory at a time, on all machines that we know.
 const CACHE_LINE_BYTES: usize = 64;
@@ -97,6 +98,21 @@ impl Output {
             chunks.link(self.last, chunk);
         }
         self.last = chunk;
+    }
+
+    /// As [`copy_to`](Self::copy_to), and returns the sum of what was copied.
+    #[inline]
+    pub(super) fn copy_summed(&mut self, chunks: &Chunks, offset: u32, target: &mut [u8]) -> Sum {
+        let start = (self.skip + offset) as usize;
+        if start + target.len() <= chunks.chunk_bytes() && !target.is_empty() {
+            debug_assert!(offset as usize + target.len() <= self.len as usize);
+            self.cursor = (self.first, 0);
+            let source = &chunks.bytes(self.first)[start..start + target.len()];
+            return Sum::default().add_copied(source, target);
+        }
+        // A piece of odd length may end a chunk: then the next one is not on words.
+        self.copy_to(chunks, offset, target);
+        Sum::default().add(target)
     }
 
     /// Copies the bytes from `offset` on into `target`; they must be there.
@@ -211,6 +227,10 @@ mod tests {
                         let start = u32::try_from(offset).expect("short");
                         output.copy_to(&chunks, start, &mut target);
                         prop_assert!(model.iter().skip(offset).zip(&target).all(|(a, b)| a == b));
+                        let mut summed = vec![0; target.len()];
+                        let sum = output.copy_summed(&chunks, start, &mut summed);
+                        prop_assert_eq!(&summed, &target);
+                        prop_assert_eq!(sum.partial(), Sum::default().add(&target).partial());
                     }
                 }
                 prop_assert_eq!(output.len() as usize, model.len());
