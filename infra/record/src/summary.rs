@@ -173,13 +173,19 @@ pub struct Step {
     pub changes_client: bool,
 }
 
-/// A median and what it could as well have been.
+/// A rate or a ratio, and what it could as well have been.
+///
+/// The noise of either multiplies, so that both are estimated on logarithms: where the noise is
+/// symmetric there, the geometric mean of the samples estimates their median, with less error than
+/// the middle sample has. Quotients of two estimates are the estimates of the quotients.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Estimate {
-    /// Median of the samples.
+    /// The estimate of the median: the geometric mean of the samples. Before version 3 it was the
+    /// middle sample.
     pub median: f64,
-    /// Its 95 % confidence interval, `[low, high]`: bootstrap over the samples, percentile method.
+    /// Its 95 % confidence interval, `[low, high]`: Student's, on logarithms; of one sample, twice
+    /// the sample. Before version 3 it was a bootstrap of the middle sample.
     pub ci95: [f64; 2],
 }
 
@@ -226,7 +232,7 @@ pub struct Rounds {
     pub disturbed: Vec<DisturbedRound>,
     /// The bound: share of the server's and the client's CPU, 0 to 1.
     pub steal_share_max: f64,
-    /// Seed of the order of measurements and of the bootstrap.
+    /// Seed of the order of measurements.
     pub seed: u64,
     /// When the run was to stop, and why it did. Absent before version 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]

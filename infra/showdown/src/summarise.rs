@@ -84,7 +84,7 @@ pub(crate) fn summarise(
     let mut cells = Vec::with_capacity(points.len());
     for (point, of_cell) in points.iter().zip(&by_cell) {
         let floor = point.floor.map(|floor| by_cell[floor].as_slice());
-        let mut figures = figures(of_cell, &by_cell[point.baseline], floor, rounds.seed)
+        let mut figures = figures(of_cell, &by_cell[point.baseline], floor)
             .with_context(|| format!("the figures of {}", point.cell.mode))?;
         figures.cost = Some(cost::of_cell(of_cell, cost::counts_of(&point.cell, measurements)));
         let obtained = obtained(of_cell);
@@ -146,7 +146,6 @@ fn figures(
     of_cell: &[&Measurement],
     baseline: &[&Measurement],
     floor: Option<&[&Measurement]>,
-    seed: u64,
 ) -> Result<Figures> {
     let rps = |of: &[&Measurement]| -> Vec<f64> {
         of.iter().map(|measurement| measurement.load.throughput_rps).collect()
@@ -161,12 +160,12 @@ fn figures(
     }
     let server_errors = count(of_cell.iter().filter(|of| !of.server.ended_well));
     Ok(Figures {
-        throughput_rps: estimate(&own_rps, seed),
+        throughput_rps: estimate(&own_rps),
         latency_us: latency(of_cell)?,
         cpu_s_per_million: cpu_cost(of_cell),
         cost: None,
-        ratio_to_baseline: estimate(&ratios_to(baseline), seed),
-        share_of_floor: floor.map(|floor| estimate(&ratios_to(floor), seed)),
+        ratio_to_baseline: estimate(&ratios_to(baseline)),
+        share_of_floor: floor.map(|floor| estimate(&ratios_to(floor))),
         errors: errors_by_kind.total() + server_errors,
         errors_by_kind,
         server_errors,
@@ -404,8 +403,8 @@ fn notes_on_rounds(rounds: &Rounds) -> Vec<String> {
     }
     if used < SAMPLES_FOR_CI95 {
         notes.push(format!(
-            "{} cannot give a 95 % interval of a median, which takes \
-             {SAMPLES_FOR_CI95}: the intervals are too narrow.",
+            "{} are few: with less than {SAMPLES_FOR_CI95} the intervals hold only if the noise \
+             of the logarithms is symmetric.",
             count_of(used, "round")
         ));
     }
