@@ -23,6 +23,7 @@ mod process;
 mod slow;
 mod tap;
 mod tools;
+mod waiting;
 mod wire;
 
 /// Makes a module of tests for every mode, each test a function over the mode.
