@@ -7,8 +7,10 @@
 #   --rounds, --seconds   as for interleave.sh (defaults 7 and 1)
 #   --bin FOLDER          where the servers and loadgen are (default target/release)
 #
-# Five tables: how idle threads wait with one connection, where GRO lets the kernel poll; the flags
-# of server-uring with 1 and 128 connections; large bodies with offloads off and on. Ten minutes.
+# Six tables: how idle threads wait with one connection, where GRO lets the kernel poll; the flags
+# of server-uring with 1 and 128 connections; one thread and two, where the second has a CPU of its
+# own if there are three, and otherwise shares the client's; large bodies with offloads off and on.
+# A quarter of an hour.
 #
 # Exit status: as interleave.sh.
 set -euo pipefail
@@ -61,6 +63,13 @@ for connections in 1 128; do
     "min-wait-8:50=$uring --min-wait 8:50" \
     "epoll=$epoll"
 done
+last=$(($(nproc) - 1))
+second=$((last > 1 ? last - 1 : 0))
+table "threads: 128 connections, on CPU $last, and on $second,$last" --connections 128 \
+  "epoll=$epoll --cpus $last" \
+  "epoll-2=$epoll --cpus $second,$last" \
+  "uring=$uring --cpus $last" \
+  "uring-2=$uring --cpus $second,$last"
 for offloads in off on; do
   table "bodies of 1 MiB: offloads $offloads" --connections 16 --path /bytes/1048576 \
     --offloads "$offloads" \
