@@ -80,7 +80,9 @@ impl Refusal {
             Self::Descriptor => "a file descriptor is missing, or one too many",
             Self::RegionIndex => "regions out of order, or too many",
             Self::RegionSize => "a region is shorter than said, or too long",
-            Self::RegionUnsealed => "a region has no F_SEAL_SHRINK",
+            Self::RegionUnsealed => {
+                "a region has no F_SEAL_SHRINK: in VPP, give the interface no-zero-copy"
+            }
             Self::RegionUnmappable => "a region cannot be mapped",
             Self::RingIndex => "rings out of order, or too many",
             Self::RingsUnpaired => "as many rings are needed each way",

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod pairs;
+mod vpp;
 
 use crate::{Config, MemifQueue, Port, Role};
 use queue::{Burst, Frame, Queue};

@@ -1,0 +1,260 @@
+//! VPP's side of the protocol, played by hand where it differs from DPDK's.
+//!
+//! What VPP (`src/plugins/memif`) does unlike DPDK's driver: as a client it works without copies by
+//! default, so that its first region holds rings alone and the pools of its buffers are further
+//! regions; packets begin anywhere in a buffer, behind room for headers, and a long one is a chain
+//! of buffers that need not be neighbours; empty buffers are offered one by one, as it has them,
+//! into descriptors that were zero before. It asks for interrupts unless its interface polls. As a
+//! server it offers the most that the messages can say.
+
+use super::{End, PATIENCE, contents, counter, frame_of, packet, socket};
+use crate::channel::{Channel, Listener, Received};
+use crate::region;
+use crate::sys::Mapping;
+use crate::wire::{AddRing, Descriptor, Hello, Init, Message, Text, ring};
+use crate::{Config, Role};
+use queue::{Burst, Queue};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+/// VPP's default: 1,024 descriptors.
+const LOG2_RING_SIZE: u8 = 10;
+/// Where the ring from the server begins, behind that of the client.
+const S2C: usize = ring::bytes(LOG2_RING_SIZE);
+/// Of a buffer: what is before a packet, and what a packet may take.
+const HEADROOM: u32 = 128;
+const BUFFER_BYTES: u32 = 2048;
+
+/// A message that must come, and the descriptor beside it.
+fn hear(channel: &Channel) -> (Message, Option<OwnedFd>) {
+    let start = Instant::now();
+    loop {
+        match channel.receive().expect("connected") {
+            Received::Message(message, fd) => return (message, fd),
+            Received::Nothing => std::thread::yield_now(),
+            other @ (Received::End | Received::Malformed) => panic!("{other:?}"),
+        }
+        assert!(start.elapsed() < PATIENCE, "no message");
+    }
+}
+
+fn interrupt() -> OwnedFd {
+    eventfd(0, EventfdFlags::NONBLOCK).expect("an eventfd")
+}
+
+/// VPP as a client: rings in one region, buffers in another.
+struct Vpp {
+    channel: Channel,
+    rings: Mapping,
+    buffers: Mapping,
+}
+
+impl Vpp {
+    /// Connects, and offers the file `pool`, where given, for its buffers. The server's good-bye,
+    /// where it refuses.
+    fn connect(socket: &str, pool: Option<OwnedFd>) -> Result<Self, String> {
+        const POOL_BYTES: usize = 64 * (HEADROOM + BUFFER_BYTES) as usize;
+        let channel = Channel::connect(socket).expect("it listens");
+        assert!(matches!(hear(&channel).0, Message::Hello(_)));
+        let (rings_fd, rings) = region::make(2 * S2C).expect("memory");
+        let (own, buffers) = region::make(POOL_BYTES).expect("memory");
+        for offset in [0, S2C] {
+            rings.u32(offset + ring::COOKIE).store(ring::COOKIE_VALUE, Ordering::Relaxed);
+        }
+        let init = Init {
+            version: crate::wire::VERSION,
+            id: 0,
+            mode: crate::wire::MODE_ETHERNET,
+            secret: Text::new(""),
+            name: Text::new("VPP 24.10"),
+        };
+        let offer = |is_c2s, offset: usize| {
+            let offset = u32::try_from(offset).expect("small");
+            let log2_size = LOG2_RING_SIZE;
+            Message::AddRing(AddRing { is_c2s, index: 0, region: 0, offset, log2_size })
+        };
+        let size = |index, bytes: usize| Message::AddRegion { index, size_bytes: bytes as u64 };
+        let messages = [
+            (Message::Init(init), None),
+            (size(0, 2 * S2C), Some(rings_fd)),
+            (size(1, POOL_BYTES), Some(pool.unwrap_or(own))),
+            (offer(true, 0), Some(interrupt())),
+            (offer(false, S2C), Some(interrupt())),
+        ];
+        for (message, fd) in messages {
+            channel.send(&message, fd.as_ref().map(AsFd::as_fd)).expect("connected");
+            assert_eq!(hear(&channel).0, Message::Ack, "{message:?}");
+        }
+        let connect = Message::Connect(Text::new("memif0/0"));
+        channel.send(&connect, None).expect("connected");
+        match hear(&channel).0 {
+            Message::Connected(_) => Ok(Self { channel, rings, buffers }),
+            Message::Disconnect { reason, .. } => Err(reason.to_string()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn put(&self, ring_offset: usize, slot: usize, descriptor: Descriptor) {
+        let at = ring_offset + ring::DESCRIPTORS + slot * ring::DESCRIPTOR_BYTES;
+        for (nth, word) in descriptor.to_words().into_iter().enumerate() {
+            self.rings.u64(at + 8 * nth).store(word, Ordering::Relaxed);
+        }
+    }
+
+    fn descriptor(&self, ring_offset: usize, slot: usize) -> Descriptor {
+        let at = ring_offset + ring::DESCRIPTORS + slot * ring::DESCRIPTOR_BYTES;
+        Descriptor::from_words([0, 8].map(|word| self.rings.u64(at + word).load(Ordering::Relaxed)))
+    }
+
+    /// Moves a head: the client's index of either ring.
+    fn head(&self, ring_offset: usize, head: u16) {
+        self.rings.u16(ring_offset + ring::HEAD).store(head, Ordering::Release);
+    }
+
+    fn tail(&self, ring_offset: usize) -> u16 {
+        self.rings.u16(ring_offset + ring::TAIL).load(Ordering::Acquire)
+    }
+}
+
+/// Where the bytes of the nth buffer begin that follow the room for headers and `skip` bytes.
+fn place(buffer: u32, skip: u32) -> u32 {
+    buffer * (HEADROOM + BUFFER_BYTES) + HEADROOM + skip
+}
+
+#[test]
+fn a_client_whose_buffers_lie_in_a_pool_is_served() {
+    let socket = socket();
+    let mut server = End::open(&Config::new(&socket, Role::Server));
+    let vpp = Vpp::connect(&socket, None).expect("a good client");
+    server.expect_up();
+    let queue = &mut server.queues[0];
+
+    // A chain of two buffers that are no neighbours, the first beginning behind 18 bytes; then one
+    // packet in one buffer.
+    let (long, short) = (packet(1, 1500), packet(2, 60));
+    let parts = [(7, 18, &long[..900]), (3, 0, &long[900..]), (5, 2, &short[..])];
+    for (slot, (buffer, skip, bytes)) in parts.into_iter().enumerate() {
+        let (offset, length) = (place(buffer, skip), u32::try_from(bytes.len()).expect("short"));
+        vpp.buffers.write(offset as usize, bytes);
+        let flags = if slot == 0 { Descriptor::FLAG_NEXT } else { 0 };
+        vpp.put(0, slot, Descriptor { flags, region: 1, length, offset });
+    }
+    vpp.head(0, 3);
+    let mut burst = Burst::new();
+    assert_eq!(queue.rx_burst(&mut burst), 2);
+    assert_eq!(contents(queue, &mut burst), [long, short.clone()]);
+    assert_eq!(vpp.tail(0), 3, "the buffers are free again");
+
+    // Nothing can be sent until it offers a buffer; it offers two, one of them short.
+    burst.push(frame_of(queue, &short)).expect("room");
+    assert_eq!(queue.tx_burst(&mut burst), 0);
+    for (slot, (buffer, length)) in [(9, 40), (2, BUFFER_BYTES)].into_iter().enumerate() {
+        let offset = place(buffer, 0);
+        vpp.put(S2C, slot, Descriptor { flags: 0, region: 1, length, offset });
+    }
+    vpp.head(S2C, 2);
+    assert_eq!(queue.tx_burst(&mut burst), 1);
+    assert_eq!(vpp.tail(S2C), 2);
+    let sent = [0, 1].map(|slot| vpp.descriptor(S2C, slot));
+    let chained = Descriptor::FLAG_NEXT;
+    let expected = [(chained, 9, 40), (0, 2, 20)].map(|(flags, buffer, length)| Descriptor {
+        flags,
+        region: 1,
+        length,
+        offset: place(buffer, 0),
+    });
+    assert_eq!(sent, expected, "its own buffers, in order, where it put them");
+    let mut bytes = vec![0; 60];
+    let (first, second) = bytes.split_at_mut(40);
+    vpp.buffers.read(place(9, 0) as usize, first);
+    vpp.buffers.read(place(2, 0) as usize, second);
+    assert_eq!(bytes, short);
+    drop(vpp.channel);
+    server.expect_down();
+}
+
+/// An interface of VPP that does not poll leaves the flag at 0.
+#[test]
+fn a_client_that_asks_for_interrupts_is_served_and_counted() {
+    let socket = socket();
+    let mut server = End::open(&Config::new(&socket, Role::Server));
+    let vpp = Vpp::connect(&socket, None).expect("a good client");
+    server.expect_up();
+    let queue = &mut server.queues[0];
+    assert_eq!(vpp.rings.u16(ring::FLAGS).load(Ordering::Relaxed), 1, "we poll what it sends");
+    let offered = Descriptor { flags: 0, region: 1, length: BUFFER_BYTES, offset: place(1, 0) };
+    (0..64).for_each(|slot| vpp.put(S2C, slot, offered));
+    vpp.head(S2C, 64);
+    let mut burst = Burst::new();
+    for number in 0..64 {
+        burst.push(frame_of(queue, &packet(number, 60))).expect("room");
+        assert_eq!(queue.tx_burst(&mut burst), 1);
+    }
+    assert_eq!(counter(queue, "tx_unmasked_bursts"), 1, "one burst in 64 is looked at");
+    assert_eq!(vpp.tail(S2C), 64);
+}
+
+/// A pool in huge pages is a file that cannot be sealed: it could shrink under us.
+#[test]
+fn a_pool_that_could_shrink_is_refused_with_the_cure_and_the_next_is_served() {
+    let socket = socket();
+    let mut server = End::open(&Config::new(&socket, Role::Server));
+    let pool = memfd_create("pool", MemfdFlags::empty()).expect("a file without seals");
+    ftruncate(&pool, 1 << 20).expect("room");
+    let why = Vpp::connect(&socket, Some(pool)).err().expect("refused");
+    assert!(why.contains("F_SEAL_SHRINK") && why.contains("no-zero-copy"), "{why}");
+    let _vpp = Vpp::connect(&socket, None).expect("a good client");
+    server.expect_up();
+}
+
+#[test]
+fn a_server_that_offers_all_there_is_gets_what_we_have() {
+    let socket = socket();
+    let listener = Listener::bind(&socket).expect("a free name");
+    let config = Config { queue_count: 2, ..Config::new(&socket, Role::Client) };
+    let mut client = End::open(&config);
+    let channel = loop {
+        match listener.accept().expect("it listens") {
+            Some(channel) => break channel,
+            None => std::thread::yield_now(),
+        }
+    };
+    let hello = Hello {
+        name: Text::new("VPP 24.10"),
+        min_version: crate::wire::VERSION,
+        max_version: crate::wire::VERSION,
+        max_region: 255,
+        max_s2c_ring: 255,
+        max_c2s_ring: 255,
+        max_log2_ring_size: ring::LOG2_SIZE_MAX,
+    };
+    channel.send(&Message::Hello(hello), None).expect("connected");
+    let mut heard = Vec::new();
+    while !matches!(heard.last(), Some((Message::Connect(_), _))) {
+        let (message, fd) = hear(&channel);
+        heard.push((message, fd.is_some()));
+        let answer = match message {
+            Message::Connect(_) => Message::Connected(Text::new("memif0/0")),
+            _ => Message::Ack,
+        };
+        channel.send(&answer, None).expect("connected");
+    }
+    client.expect_up();
+    // It takes regions and rings of each kind by their numbers, in order, and each with a file.
+    let [(Message::Init(init), false), (Message::AddRegion { index: 0, .. }, true), rings @ .., _] =
+        &heard[..]
+    else {
+        panic!("{heard:?}");
+    };
+    assert_eq!((init.id, init.mode), (0, crate::wire::MODE_ETHERNET));
+    let rings = rings.iter().map(|(message, has_fd)| match message {
+        Message::AddRing(ring) => (ring.is_c2s, ring.index, ring.log2_size, *has_fd),
+        other => panic!("{other:?}"),
+    });
+    let expected = [(true, 0), (true, 1), (false, 0), (false, 1)];
+    let expected = expected.map(|(is_c2s, index)| (is_c2s, index, 10, true));
+    assert_eq!(rings.collect::<Vec<_>>(), expected);
+}
