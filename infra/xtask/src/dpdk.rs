@@ -39,6 +39,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_has_a_feature_is_on_both_sides_and_has_it_on_one() {
+        assert!(packages().ends_with(&WITH_FEATURE));
+        assert!(!all_others().contains(&"loadgen") && !all_others().contains(&FEATURE));
+    }
+
+    #[test]
     fn a_package_is_on_one_side() {
         for package in PACKAGES {
             let flags = |flag| [flag, package];
