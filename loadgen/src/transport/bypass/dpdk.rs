@@ -9,8 +9,7 @@ use queue_dpdk::{Config, DpdkQueue, Eal, Port};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How long a link is waited for: a NIC negotiates for seconds, the other end of a `net_memif` is
-/// looked for once a second.
+/// How long a link is waited for: a NIC may negotiate for seconds.
 const LINK_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Link for DpdkQueue {

@@ -117,6 +117,10 @@ impl World {
 }
 
 impl Transport for World {
+    fn sleeps(&self) -> bool {
+        self.client.sleeps()
+    }
+
     fn now_ns(&self) -> u64 {
         self.client.now_ns()
     }
