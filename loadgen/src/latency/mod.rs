@@ -90,11 +90,40 @@ impl From<clap::Error> for Failure {
 /// `words` is the command line without the program's name. Results go to `out`, remarks that are
 /// no result to standard error.
 pub fn dispatch(words: &[String], out: &mut impl Write) -> Option<Result<(), Failure>> {
-    let run = match words.first()?.as_str() {
+    let command = words.first()?.as_str();
+    let run = match command {
         "pingpong" => pingpong::run,
         "rr" | "crr" | "stream" => netperf::run,
         "noise" => noise::run,
         _ => return None,
     };
+    let is_transport = |word: &String| word.split('=').next() == Some("--transport");
+    if words.iter().any(is_transport) {
+        return Some(Err(Failure::Sentence(format!(
+            "{command} goes over the kernel's sockets alone and has no --transport; one \
+             connection over userspace TCP is loadgen --transport memif -c1 -L ..., whose \
+             latencies are whole round trips"
+        ))));
+    }
     Some(run(words, out))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transport_past_the_kernel_is_refused_with_what_to_use() {
+        for transport in [&["--transport", "memif"][..], &["--transport=xdp"]] {
+            for command in ["pingpong", "rr", "crr", "stream"] {
+                let words: Vec<String> =
+                    [&[command], transport].concat().into_iter().map(str::to_owned).collect();
+                let failure = dispatch(&words, &mut Vec::new()).unwrap().unwrap_err();
+                let sentence = failure.to_string();
+                assert!(sentence.contains("loadgen --transport memif -c1 -L"), "{sentence}");
+                assert!(sentence.starts_with(command) && failure.exit_code() == 1, "{sentence}");
+            }
+        }
+        assert!(dispatch(&["--transport".to_owned()], &mut Vec::new()).is_none());
+    }
 }
