@@ -6,7 +6,7 @@ use crate::tools::load_and_account;
 use server_testing::Server;
 
 /// What every EAL of these tests has: neither huge pages nor a NIC, and files of its own.
-const EAL: &str = "--no-huge -m 256 --no-pci --no-telemetry --file-prefix=e2e-client";
+pub(crate) const EAL: &str = "--no-huge -m 256 --no-pci --no-telemetry --file-prefix=e2e-client";
 const SOURCE: [&str; 2] = ["--source", "198.18.0.20"];
 
 mod dpdk {

@@ -10,6 +10,7 @@
 
 mod across;
 mod bypass;
+mod calibration;
 mod clients;
 mod devices;
 mod documents;
