@@ -43,6 +43,7 @@ mod statistics;
 mod summarise;
 mod table;
 mod topology;
+mod tune;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -87,6 +88,9 @@ enum Command {
         #[arg(long, value_name = "IF")]
         interface: Vec<String>,
     },
+    /// Apply settings of the machine as a profile, and undo them exactly
+    #[command(subcommand)]
+    Tune(tune::Command),
 }
 
 #[derive(Args)]
@@ -127,6 +131,7 @@ fn main() -> ExitCode {
         Command::Plan(arguments) => plan(arguments),
         Command::Topology { verb, dry_run } => topology(verb, dry_run),
         Command::Doctor { json, interface } => doctor(json, interface),
+        Command::Tune(command) => tune::run(command).and_then(|text| print(&text)),
     };
     done.unwrap_or_else(|error| {
         eprintln!("showdown: {error:#}");

@@ -2,17 +2,20 @@
 //! that only the running kernel answers.
 //!
 //! Everything goes through [`Machine`], so that tests bring machines of their own as folders.
-//! Reading changes nothing.
+//! Reading changes nothing; [`Machine::write`] is for `tune` alone.
 
+#[cfg(test)]
+pub(crate) mod devices;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod netdev;
 pub(crate) mod network;
 mod system;
 
-use std::fs;
+use anyhow::{Context, Result, anyhow};
+use std::fs::{self, File};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What a program wrote and how it ended.
@@ -22,6 +25,8 @@ pub(crate) struct Output {
     pub(crate) success: bool,
     /// Standard output.
     pub(crate) stdout: String,
+    /// Standard error.
+    pub(crate) stderr: String,
 }
 
 /// What this kernel's io_uring has.
@@ -70,6 +75,18 @@ pub(crate) trait Probe {
     /// What the kernel said; kernels before Linux 6.3 do not know the question.
     fn device_features(&self, interface_index: u32) -> io::Result<DeviceFeatures>;
 
+    /// Writes a value and a line end to a file that is there.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    fn write(&self, path: &Path, value: &str) -> io::Result<()>;
+
+    /// Adds a line to a file, and returns when it is on the disk.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    fn append(&self, file: &mut File, line: &str) -> io::Result<()>;
+
     /// Lets time pass, for what is measured as a difference.
     fn pause(&self, time: Duration);
 }
@@ -111,6 +128,21 @@ impl Machine {
     /// A file that holds one number.
     pub(crate) fn number(&self, path: &str) -> Option<u64> {
         self.read(path)?.parse().ok()
+    }
+
+    /// Writes a value to a file that is there, in one system call, as `/proc/sys` and `/sys` want.
+    ///
+    /// # Errors
+    /// Where it cannot be written, with the cure where the cause is known.
+    pub(crate) fn write(&self, path: &str, value: &str) -> Result<()> {
+        self.probe.write(&self.real(path), value).map_err(|error| {
+            let cure = match error.kind() {
+                io::ErrorKind::PermissionDenied => ": run it with sudo",
+                io::ErrorKind::InvalidInput => ": the kernel does not take this value",
+                _ => "",
+            };
+            anyhow!("'{value}' cannot be written to {path} ({error}){cure}")
+        })
     }
 
     /// Whether a path is there.
@@ -166,6 +198,18 @@ impl Machine {
     pub(crate) fn ask(&self, command: &[&str]) -> Option<String> {
         let output = self.probe.run(command).ok()?;
         output.success.then_some(output.stdout)
+    }
+
+    /// Runs a program to its end.
+    ///
+    /// # Errors
+    /// Where it cannot be started, with the command that installs `ethtool`, the only one that
+    /// `tune` needs.
+    pub(crate) fn run(&self, command: &[&str]) -> Result<Output> {
+        self.probe.run(command).with_context(|| {
+            let program = command.first().unwrap_or(&"");
+            format!("{program} cannot be started; cure: apt-get install {program}")
+        })
     }
 
     /// What only the running kernel can say.
@@ -261,5 +305,15 @@ mod tests {
         assert!(!machine.has(Capability::NetRaw));
         assert_eq!(machine.cpus(), [0, 1, 4]);
         assert_eq!(machine.kernel(), Some((6, 1)));
+    }
+
+    #[test]
+    fn only_files_that_are_there_are_written() {
+        let machine = Fixture::new().file("/sys/a", "1").machine();
+        machine.write("/sys/a", "2").unwrap();
+        assert_eq!(machine.read("/sys/a").as_deref(), Some("2"));
+        let error = machine.write("/sys/b", "2").unwrap_err().to_string();
+        assert!(error.contains("/sys/b"), "{error}");
+        assert!(!machine.exists("/sys/b"));
     }
 }

@@ -5,8 +5,9 @@ use io_uring::{IoUring, cqueue, opcode, squeue};
 use rustix::fs::MemfdFlags;
 use rustix::net::{AddressFamily, SocketType};
 use std::ffi::OsString;
-use std::io;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -46,6 +47,7 @@ impl Probe for System {
         Ok(Output {
             success: output.status.success(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
         })
     }
 
@@ -83,6 +85,16 @@ impl Probe for System {
 
     fn device_features(&self, interface_index: u32) -> io::Result<DeviceFeatures> {
         netdev::device_features(interface_index)
+    }
+
+    fn write(&self, path: &Path, value: &str) -> io::Result<()> {
+        let mut file = File::options().write(true).truncate(true).open(path)?;
+        file.write_all(format!("{value}\n").as_bytes())
+    }
+
+    fn append(&self, file: &mut File, line: &str) -> io::Result<()> {
+        file.write_all(format!("{line}\n").as_bytes())?;
+        file.sync_all()
     }
 
     #[expect(clippy::disallowed_methods, reason = "stolen time is measured over a stretch of it")]
