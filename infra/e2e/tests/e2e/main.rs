@@ -24,6 +24,7 @@ mod process;
 mod slow;
 mod tap;
 mod tools;
+mod tune;
 mod waiting;
 mod wire;
 
