@@ -52,7 +52,7 @@ fn io_uring(machine: &Machine) -> Row {
 fn busy_polling(machine: &Machine, interfaces: &[String]) -> Row {
     const NAME: &str = "kernel busy-poll";
     let Some(poll) = machine.number("/proc/sys/net/core/busy_poll") else {
-        // Namespaces other than the first do not have the sysctls before Linux 6.10.
+        // Network namespaces other than the first do not have the sysctl.
         return Row::of(Verdict::No, NAME, "no net.core.busy_poll")
             .because("the kernel was built without CONFIG_NET_RX_BUSY_POLL, or hides it here")
             .cured_by("look in the first network namespace, or boot a kernel that has it");
