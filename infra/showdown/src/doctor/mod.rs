@@ -15,7 +15,7 @@ mod limits;
 mod network;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(crate) mod text;
 
 use crate::machine::{Machine, network as interfaces};
 use anyhow::Result;

@@ -67,7 +67,7 @@ fn render_row(row: &Row) -> String {
 }
 
 /// Words behind `start`, wrapped; later lines begin where the words of the first do.
-fn hanging(start: &str, words: &str) -> String {
+pub(crate) fn hanging(start: &str, words: &str) -> String {
     hanging_at(start, words, start.chars().count())
 }
 

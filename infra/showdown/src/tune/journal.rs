@@ -174,8 +174,13 @@ impl Place {
     /// # Errors
     /// Where it cannot be written.
     pub(super) fn keep(&self, header: &Header, entries: &[Entry]) -> Result<()> {
+        let beside = self.path.with_extension("new");
         let keep = || -> Result<()> {
             if entries.is_empty() {
+                // What was left by a crash on the way to a shorter journal.
+                if beside.exists() {
+                    fs::remove_file(&beside)?;
+                }
                 fs::remove_file(&self.path)?;
             } else {
                 let mut lines = vec![serde_json::to_string(header)?];
@@ -183,7 +188,6 @@ impl Place {
                     lines.push(serde_json::to_string(&Line::Entry(entry.clone()))?);
                 }
                 lines.push(String::new());
-                let beside = self.path.with_extension("new");
                 fs::write(&beside, lines.join("\n"))?;
                 File::open(&beside)?.sync_all()?;
                 fs::rename(&beside, &self.path)?;

@@ -15,6 +15,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+use crate::doctor::text::hanging;
 use crate::machine::{Machine, network};
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
@@ -162,7 +163,8 @@ fn choose(
 
 /// What a profile sets, beside what is set now.
 fn show(machine: &Machine, profile: &Profile, interface: Option<&str>) -> String {
-    let mut text = format!("{}: {}\nsource: {}\n", profile.name, profile.summary, profile.source);
+    let mut text = hanging(&format!("{:<11}", format!("{}: ", profile.name)), &profile.summary);
+    text.push_str(&hanging("source:    ", &profile.source));
     if let Some(interface) = interface {
         text.push_str(&format!("interface: {interface}\n"));
     }
@@ -177,7 +179,7 @@ fn show(machine: &Machine, profile: &Profile, interface: Option<&str>) -> String
             }
         }
         let optional = if setting.optional { " (optional)" } else { "" };
-        text.push_str(&format!("    {}{optional}\n", setting.why));
+        text.push_str(&hanging("    ", &format!("{}{optional}", setting.why)));
     }
     let advice = advice(machine, profile);
     if !advice.is_empty() {
@@ -196,7 +198,11 @@ fn show_step(machine: &Machine, Step { target, wanted }: &Step) -> String {
 
 fn advice(machine: &Machine, profile: &Profile) -> Vec<String> {
     let here = profile.advice_here(machine);
-    here.map(|advice| format!("to do yourself: {}\n    {}", advice.command, advice.why)).collect()
+    here.map(|advice| {
+        let why = hanging("    ", &advice.why);
+        format!("to do yourself: {}\n{}", advice.command, why.trim_end())
+    })
+    .collect()
 }
 
 /// What is applied, from the journal.
