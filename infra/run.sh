@@ -93,4 +93,5 @@ if [ $# -eq 0 ] || [[ $1 == -* ]]; then
   fi
 fi
 target=${CARGO_TARGET_DIR:-target}
+say "at the end, the line 'page:' names the report: open that file with a browser (xdg-open FILE)"
 exec "$target/release/showdown" run "${experiment[@]}" "$@"

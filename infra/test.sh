@@ -17,6 +17,7 @@ declare -A packages=(
   [ethtool]=ethtool
   [nft]=nftables
   [ping]=iputils-ping
+  [chromium]=chromium
   [curl]=curl
   [wrk]=wrk
   [h2load]=nghttp2-client

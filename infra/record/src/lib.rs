@@ -13,6 +13,10 @@
 //! | `table.txt` | what was printed on the terminal |
 //! | `MANIFEST.sha256` | SHA-256 of each of them, for `sha256sum -c` |
 //!
+//! `showdown report` puts `report.html`, `report.md`, `cells.csv`, `latency.csv` and `rounds.csv`
+//! beside them. They are computed from the rest and can be generated again, so that the manifest
+//! does not have them: `showdown report --check` compares them with what is generated.
+//!
 //! What it deliberately does not do: measure, compute statistics, or touch a file system.
 #![forbid(unsafe_code)]
 

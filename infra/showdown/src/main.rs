@@ -35,6 +35,7 @@ mod procfs;
 mod programs;
 mod progress;
 mod reach;
+mod report;
 mod results;
 mod run;
 mod selection;
@@ -70,6 +71,8 @@ enum Command {
     List,
     /// Say what an experiment would run, and run nothing
     Plan(Plan),
+    /// Make the page, the text and the CSV files of a results folder again, or check them
+    Report(report::Arguments),
     /// Bring the local topology up or down, or show it
     Topology {
         /// What to do
@@ -129,6 +132,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run(arguments),
         Command::List => list(),
         Command::Plan(arguments) => plan(arguments),
+        Command::Report(arguments) => make_report(&arguments),
         Command::Topology { verb, dry_run } => topology(verb, dry_run),
         Command::Doctor { json, interface } => doctor(json, interface),
         Command::Tune(command) => tune::run(command).and_then(|text| print(&text)),
@@ -150,7 +154,20 @@ fn run(arguments: Run) -> Result<ExitCode> {
     let events = Events::new()?;
     let options = Options { out: arguments.out, bin_dir };
     let outcome = run::run(experiment, &options, &events)?;
-    print(&format!("{}\nresults: {}\n", outcome.table, outcome.folder.display()))
+    print(&format!("{}\n", outcome.table))?;
+    // The figures are safe in their folder, whatever becomes of the page.
+    let page = report::write_into(&outcome.folder);
+    if let Ok(page) = &page {
+        print(&format!("page:    {}\n", page.display()))?;
+    }
+    print(&format!("results: {}\n", outcome.folder.display()))?;
+    page.map(|_| ExitCode::SUCCESS)
+}
+
+fn make_report(arguments: &report::Arguments) -> Result<ExitCode> {
+    let (said, code) = report::run(arguments)?;
+    print(&said)?;
+    Ok(code)
 }
 
 fn list() -> Result<ExitCode> {

@@ -1,0 +1,166 @@
+//! Pictures of lying bars, a cell each: its name above, its figure behind.
+
+use super::scale::Scale;
+use super::svg::{Anchor, CHAR_WIDTH, Canvas, WIDTH};
+use crate::report::cells::Look;
+use crate::report::text::short;
+
+/// Height of a cell's row: a line of words, the bar, some air.
+const ROW: f64 = 38.0;
+const BAR: f64 = 14.0;
+/// Where the words of a row end and its bar begins.
+const WORDS: f64 = 17.0;
+const LEFT: f64 = 10.0;
+/// What the axis takes below the bars.
+const AXIS: f64 = 40.0;
+/// Half the height of the ends of an interval.
+const CAP: f64 = 4.0;
+
+/// A picture of bars.
+pub(in crate::report) struct Bars<'a> {
+    /// Its own on the page.
+    pub(in crate::report) id: &'a str,
+    pub(in crate::report) title: &'a str,
+    pub(in crate::report) description: &'a str,
+    /// What the axis shows, and its unit.
+    pub(in crate::report) axis: &'a str,
+    /// How a value of the axis is written.
+    pub(in crate::report) format: fn(f64) -> String,
+    /// The value that bars begin at; zero where there is none.
+    pub(in crate::report) reference: Option<f64>,
+    /// Whether the axis is logarithmic, as ratios that multiply need it.
+    pub(in crate::report) logarithmic: bool,
+    /// What the classes of parts mean.
+    pub(in crate::report) legend: Vec<(&'a str, &'a str)>,
+    pub(in crate::report) rows: Vec<BarRow>,
+}
+
+/// A row.
+pub(in crate::report) struct BarRow {
+    pub(in crate::report) label: String,
+    pub(in crate::report) look: Look,
+    /// Where the bar begins, where that is not at the reference.
+    pub(in crate::report) from: Option<f64>,
+    /// The parts of the bar, one behind the other: the class of each, and its length.
+    pub(in crate::report) parts: Vec<(&'static str, f64)>,
+    /// The 95 % interval of where it ends.
+    pub(in crate::report) interval: Option<[f64; 2]>,
+    /// Its figure in words.
+    pub(in crate::report) text: String,
+}
+
+impl BarRow {
+    fn start(&self, origin: f64) -> f64 {
+        self.from.unwrap_or(origin)
+    }
+
+    fn end(&self, origin: f64) -> f64 {
+        self.start(origin) + self.parts.iter().map(|(_, length)| length).sum::<f64>()
+    }
+}
+
+impl Bars<'_> {
+    /// Draws it.
+    pub(in crate::report) fn draw(&self) -> String {
+        let legend = if self.legend.is_empty() { 0.0 } else { 24.0 };
+        let bottom = self.rows.iter().fold(legend, |height, _| height + ROW) + 4.0;
+        let mut canvas = Canvas::new(bottom + AXIS);
+        let scale = self.scale();
+        self.draw_axis(&mut canvas, &scale, (legend, bottom));
+        self.draw_legend(&mut canvas);
+        let mut top = legend;
+        for row in &self.rows {
+            self.draw_row(&mut canvas, &scale, row, top);
+            top += ROW;
+        }
+        canvas.finish(self.id, self.title, self.description)
+    }
+
+    fn origin(&self) -> f64 {
+        self.reference.unwrap_or(0.0)
+    }
+
+    fn scale(&self) -> Scale {
+        let origin = self.origin();
+        let values = self.rows.iter().flat_map(|row| {
+            let [low, high] = row.interval.unwrap_or([origin, origin]);
+            [row.start(origin), row.end(origin), low, high]
+        });
+        let values = values.chain([origin]);
+        let (from, to) = (LEFT, WIDTH - LEFT);
+        match self.reference {
+            _ if self.logarithmic => Scale::logarithmic(values, from, to),
+            Some(_) => Scale::narrow(values, from, to),
+            None => Scale::linear(values, from, to),
+        }
+    }
+
+    fn draw_axis(&self, canvas: &mut Canvas, scale: &Scale, (top, bottom): (f64, f64)) {
+        let mut last = f64::NEG_INFINITY;
+        for tick in scale.ticks() {
+            let x = scale.at(tick);
+            canvas.line("grid", (x, top), (x, bottom));
+            let words = short(&(self.format)(tick));
+            let half = CHAR_WIDTH * chars(&words) / 2.0;
+            // Labels of close ticks would lie on each other, or beyond the edge.
+            if x - half > last && x + half <= WIDTH {
+                let x = x.max(half);
+                canvas.text("tick", Anchor::Middle, (x, bottom + 15.0), &words);
+                last = x + half + CHAR_WIDTH;
+            }
+        }
+        if let Some(reference) = self.reference {
+            let x = scale.at(reference);
+            canvas.line("reference", (x, top), (x, bottom));
+        }
+        canvas.text("axis", Anchor::Middle, (WIDTH / 2.0, bottom + 33.0), self.axis);
+    }
+
+    fn draw_legend(&self, canvas: &mut Canvas) {
+        let mut x = LEFT;
+        for (class, words) in &self.legend {
+            canvas.rect(class, (x, 4.0), (x + 14.0, 15.0));
+            if let Some(hatch) = hatch_of(class) {
+                canvas.rect(hatch, (x, 4.0), (x + 14.0, 15.0));
+            }
+            canvas.text("label", Anchor::Start, (x + 19.0, 14.0), words);
+            x += 19.0 + CHAR_WIDTH * chars(words) + 16.0;
+        }
+    }
+
+    fn draw_row(&self, canvas: &mut Canvas, scale: &Scale, row: &BarRow, top: f64) {
+        let origin = self.origin();
+        let class = &row.look.class;
+        canvas.marker(&format!("{class} marker"), row.look.marker, (LEFT + 5.0, top + 9.0));
+        canvas.text("label", Anchor::Start, (LEFT + 15.0, top + 13.0), &row.label);
+        canvas.text("value", Anchor::End, (WIDTH - LEFT, top + 13.0), &row.text);
+        let (mut from, y) = (row.start(origin), top + WORDS);
+        for (part, length) in &row.parts {
+            let to = from + length;
+            let (start, end) = ((scale.at(from), y), (scale.at(to), y + BAR));
+            canvas.rect(&format!("{class} mark {part}"), start, end);
+            if let Some(hatch) = hatch_of(part) {
+                canvas.rect(hatch, start, end);
+            }
+            from = to;
+        }
+        if let Some([low, high]) = row.interval {
+            let (low, high, y) = (scale.at(low), scale.at(high), y + BAR / 2.0);
+            canvas.line("interval", (low, y), (high, y));
+            for x in [low, high] {
+                canvas.line("interval", (x, y - CAP), (x, y + CAP));
+            }
+        }
+    }
+}
+
+/// What lies over a part, so that not only its colour tells it from the others: the last word of
+/// its class says it.
+fn hatch_of(class: &str) -> Option<&str> {
+    class.rsplit(' ').next().filter(|word| word.starts_with("hatch-"))
+}
+
+/// The number of characters, as lengths are.
+pub(in crate::report) fn chars(words: &str) -> f64 {
+    words.chars().fold(0.0, |count, _| count + 1.0)
+}

@@ -1,0 +1,131 @@
+//! A results folder, read back: verified first, then parsed.
+
+use crate::programs::sha256_hex;
+use crate::results::MANIFEST;
+use anyhow::{Context, Result, bail, ensure};
+use record::{Measurement, Summary};
+use serde::Deserialize;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A run as its folder has it.
+pub(super) struct Run {
+    /// The name of the folder.
+    pub(super) name: String,
+    /// `summary.json`.
+    pub(super) summary: Summary,
+    /// `rounds.jsonl`, in the order in which they were measured.
+    pub(super) measurements: Vec<Measurement>,
+    /// Names of the files in the manifest, in its order.
+    pub(super) files: Vec<String>,
+    /// `topology.log`; none over loopback.
+    pub(super) topology: Option<String>,
+}
+
+/// What every version of a file says of itself.
+#[derive(Deserialize)]
+struct Version {
+    schema: u32,
+}
+
+impl Run {
+    /// Reads a folder whose files are as the run left them.
+    ///
+    /// # Errors
+    /// A sentence that names the file that is missing, was changed or is not understood.
+    pub(super) fn read(path: &Path) -> Result<Self> {
+        let files = verify(path)?;
+        let full = fs::canonicalize(path).with_context(|| format!("{}", path.display()))?;
+        let name = full.file_name().and_then(|name| name.to_str());
+        let name = name.with_context(|| format!("{} has no name", full.display()))?.to_owned();
+        let text = read(path, "summary.json")?;
+        known_schema(&text, Summary::SCHEMA, path, "summary.json")?;
+        let summary = serde_json::from_str(&text).with_context(|| not_understood(path, &text))?;
+        let lines = read(path, "rounds.jsonl")?;
+        let measurements = (1..).zip(lines.lines()).map(|(number, line)| {
+            let what = format!("rounds.jsonl, line {number}");
+            known_schema(line, Measurement::SCHEMA, path, &what)?;
+            serde_json::from_str(line).with_context(|| format!("{what} is not understood"))
+        });
+        let has_log = files.iter().any(|name| name == "topology.log");
+        Ok(Self {
+            name,
+            summary,
+            measurements: measurements.collect::<Result<_>>()?,
+            topology: has_log.then(|| read(path, "topology.log")).transpose()?,
+            files,
+        })
+    }
+}
+
+fn not_understood(path: &Path, text: &str) -> String {
+    format!("{}/summary.json ({} bytes) is not understood", path.display(), text.len())
+}
+
+/// A reader of a schema that it does not know refuses the file.
+fn known_schema(text: &str, newest: u32, path: &Path, what: &str) -> Result<()> {
+    let Version { schema } = serde_json::from_str(text)
+        .with_context(|| format!("{}: {what} says no version", path.display()))?;
+    ensure!(
+        schema <= newest,
+        "{}: {what} has version {schema} of its schema, and this program knows up to {newest}: \
+         use the version of showdown that measured it, or a newer one",
+        path.display()
+    );
+    Ok(())
+}
+
+/// Compares every file with the manifest, and says which it lists.
+fn verify(path: &Path) -> Result<Vec<String>> {
+    let manifest = fs::read_to_string(path.join(MANIFEST)).with_context(|| {
+        format!(
+            "{} is no results folder, since it has no {MANIFEST}: give a folder that \
+             'showdown run' made",
+            path.display()
+        )
+    })?;
+    let mut names = Vec::new();
+    for line in manifest.lines() {
+        let Some((sha256, name)) = line.split_once("  ") else {
+            bail!("{}/{MANIFEST}: not a hash, two spaces and a name: {line}", path.display());
+        };
+        let file = path.join(name);
+        let found = sha256_hex(&file)
+            .with_context(|| format!("{} is in the manifest, but missing", file.display()))?;
+        ensure!(
+            found == sha256,
+            "{} was changed after the run: reports are made of what was measured only; restore \
+             the file, or run the experiment again",
+            file.display()
+        );
+        names.push(name.to_owned());
+    }
+    Ok(names)
+}
+
+fn read(path: &Path, name: &str) -> Result<String> {
+    let file = path.join(name);
+    fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))
+}
+
+/// The newest results folder in `results`: folders are named by the time at which they began.
+///
+/// # Errors
+/// Where there is none.
+pub(super) fn newest(results: &Path) -> Result<PathBuf> {
+    let none = || {
+        format!(
+            "there is no results folder in {}: give one, or measure first: showdown run",
+            results.display()
+        )
+    };
+    let entries = fs::read_dir(results).with_context(none)?;
+    let mut folders = Vec::new();
+    for entry in entries {
+        let path = entry.with_context(none)?.path();
+        if path.join(MANIFEST).is_file() {
+            folders.push(path);
+        }
+    }
+    folders.into_iter().max().with_context(none)
+}

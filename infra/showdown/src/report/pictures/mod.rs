@@ -1,0 +1,55 @@
+//! Which pictures a run has, in the order of the page. One without data is not drawn at all.
+
+mod cost;
+mod latency;
+mod rounds;
+mod scaling;
+mod speed;
+
+use super::View;
+use super::cells::{Row, headline};
+use super::page::{Figure, Table};
+
+/// Bars that a picture has at most; with more cells, it shows those at the first value of every
+/// axis of numbers, and the table has all.
+const BARS_MAX: usize = 40;
+/// Lines that can be told apart in a picture.
+const LINES_MAX: usize = 12;
+
+/// Every picture that this run has data for.
+pub(super) fn all(view: &View<'_>) -> Vec<Figure> {
+    let pictures = [
+        speed::throughput(view),
+        speed::ratios(view),
+        speed::waterfall(view),
+        latency::by_percentile(view),
+        latency::by_rate(view),
+        cost::by_kind(view),
+        cost::by_process(view),
+        scaling::ping_pong(view),
+        scaling::connections(view),
+        scaling::payload(view),
+        scaling::pipeline(view),
+        rounds::throughput(view),
+    ];
+    pictures.into_iter().flatten().collect()
+}
+
+fn bars<'a, 'b>(rows: &'b [Row<'a>]) -> Vec<&'b Row<'a>> {
+    headline(rows, BARS_MAX)
+}
+
+/// Said where a picture cannot show everything.
+fn of_how_many(shown: usize, all: usize) -> String {
+    if shown == all {
+        return String::new();
+    }
+    format!(
+        " {shown} of {all} cells are drawn, at the first value of every axis; the table above has all."
+    )
+}
+
+fn table(headings: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Table {
+    let headings = headings.iter().map(|heading| (*heading).to_owned()).collect();
+    Table { headings, rows: rows.collect() }
+}
