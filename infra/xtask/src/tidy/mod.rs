@@ -7,6 +7,7 @@ mod docs;
 mod edges;
 mod licences;
 mod lines;
+mod reports;
 mod results;
 mod scripts;
 
@@ -55,6 +56,7 @@ pub(crate) fn check(tree: &Tree) -> Result<Vec<Finding>> {
     findings.extend(licences::check(tree)?);
     findings.extend(docs::check(tree)?);
     findings.extend(results::check(tree)?);
+    findings.extend(reports::check(tree)?);
     findings.sort();
     Ok(findings)
 }

@@ -9,8 +9,11 @@ use std::fmt::Write as _;
 
 /// A folder's files with their SHA-256, as `sha256sum` writes it.
 const MANIFEST: &str = "MANIFEST.sha256";
-/// Without it a folder says nothing.
-const SUMMARY: &str = "summary.json";
+/// What every run leaves; `topology.log` only those that built a network.
+const REQUIRED: [&str; 5] =
+    ["environment.json", "experiment.toml", "rounds.jsonl", "summary.json", "table.txt"];
+/// What is generated from it, and may be generated again: the manifest does not have it.
+const GENERATED: [&str; 5] = ["cells.csv", "latency.csv", "report.html", "report.md", "rounds.csv"];
 
 /// Files of one folder: name within it, and content.
 type Folder = BTreeMap<String, Vec<u8>>;
@@ -45,8 +48,13 @@ fn check_folder(folder: &str, files: &Folder) -> Vec<Finding> {
             None => report(MANIFEST, "has a line that is not a hash, two spaces and a name"),
         }
     }
-    if !listed.contains_key(SUMMARY) && !files.contains_key(SUMMARY) {
-        report(SUMMARY, "is missing");
+    for name in REQUIRED {
+        if !listed.contains_key(name) && !files.contains_key(name) {
+            report(name, "is missing: every run leaves it");
+        }
+    }
+    for name in GENERATED.iter().filter(|name| !files.contains_key(**name)) {
+        report(name, "is missing: showdown report makes it");
     }
     for (name, hash) in &listed {
         match files.get(*name) {
@@ -57,7 +65,8 @@ fn check_folder(folder: &str, files: &Folder) -> Vec<Finding> {
             Some(_) => {}
         }
     }
-    for name in files.keys().filter(|name| *name != MANIFEST) {
+    let measured = |name: &&String| *name != MANIFEST && !GENERATED.contains(&name.as_str());
+    for name in files.keys().filter(measured) {
         if !listed.contains_key(name.as_str()) {
             report(name, "is not in the manifest: nothing is added to a run");
         }
@@ -82,7 +91,9 @@ mod tests {
 
     fn whats(files: &[(&str, &str)]) -> Vec<String> {
         let content = |text: &str| text.as_bytes().to_vec();
-        let files = files.iter().map(|(name, text)| ((*name).to_owned(), content(text))).collect();
+        let files = files.iter().map(|(name, text)| ((*name).to_owned(), content(text)));
+        let generated = GENERATED.map(|name| (name.to_owned(), Vec::new()));
+        let files = files.chain(generated).collect();
         let findings = check_folder("2026-11-22T120000-quick", &files);
         findings.iter().map(ToString::to_string).collect()
     }
@@ -92,28 +103,45 @@ mod tests {
         assert_eq!(sha256(b"abc"), ABC);
     }
 
+    /// A manifest of files that hold `abc`.
+    fn manifest(names: &[&str]) -> String {
+        names.iter().map(|name| format!("{ABC}  {name}\n")).collect()
+    }
+
     #[test]
     fn a_complete_and_unmodified_folder_passes() {
-        let manifest = format!("{ABC}  summary.json\n{ABC}  rounds/1.json\n");
-        let files =
-            [(MANIFEST, manifest.as_str()), ("summary.json", "abc"), ("rounds/1.json", "abc")];
+        let names = [&REQUIRED[..], &["topology.log"]].concat();
+        let manifest = manifest(&names);
+        let mut files: Vec<(&str, &str)> = names.iter().map(|name| (*name, "abc")).collect();
+        files.push((MANIFEST, &manifest));
         assert_eq!(whats(&files), [""; 0]);
     }
 
     #[test]
+    fn what_every_run_leaves_is_missed() {
+        let bare = Folder::from([(MANIFEST.to_owned(), Vec::new())]);
+        let findings = check_folder("2026-11-22T120000-quick", &bare);
+        assert_eq!(findings.len(), REQUIRED.len() + GENERATED.len(), "{findings:?}");
+        assert!(findings.iter().all(|finding| finding.what.contains("is missing")));
+    }
+
+    #[test]
     fn what_is_missing_changed_or_added_is_named() {
-        let manifest = format!("{ABC}  summary.json\n");
+        let others = &REQUIRED[..REQUIRED.len() - 1];
+        let (all, others) = (manifest(&REQUIRED), manifest(others));
         let check = |files: &[(&str, &str)], what: &str| {
-            let found = whats(files);
+            let mut files = files.to_vec();
+            files.extend(REQUIRED[..4].iter().map(|name| (*name, "abc")));
+            let found = whats(&files);
             assert_eq!(found.len(), 1, "{found:?}");
             assert!(found[0].contains(what), "{found:?}");
         };
-        let (m, s) = ((MANIFEST, manifest.as_str()), ("summary.json", "abc"));
-        check(&[s], "MANIFEST.sha256: is missing");
-        check(&[m], "summary.json: is in the manifest, but not committed");
-        check(&[m, ("summary.json", "abd")], "summary.json: was changed");
-        check(&[m, s, ("notes.txt", "")], "notes.txt: is not in the manifest");
-        check(&[(MANIFEST, ""), s], "summary.json: is not in the manifest");
-        check(&[(MANIFEST, "")], "summary.json: is missing");
+        let (m, t) = ((MANIFEST, all.as_str()), ("table.txt", "abc"));
+        check(&[t], "MANIFEST.sha256: is missing");
+        check(&[m], "table.txt: is in the manifest, but not committed");
+        check(&[m, ("table.txt", "abd")], "table.txt: was changed");
+        check(&[m, t, ("notes.txt", "")], "notes.txt: is not in the manifest");
+        check(&[(MANIFEST, &others), t], "table.txt: is not in the manifest");
+        check(&[(MANIFEST, &others)], "table.txt: is missing");
     }
 }
