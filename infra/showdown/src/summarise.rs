@@ -242,11 +242,7 @@ fn notes(
         let chosen = cells.iter().enumerate().filter(|(index, _)| wanted(*index));
         chosen.map(|(_, of)| matrix::label(&of.cell, experiment)).collect()
     };
-    let mut notes = vec![
-        "The load is closed-loop: a connection sends its next request when it has its answer, so \
-         that latency is the service time at full load."
-            .to_owned(),
-    ];
+    let mut notes = vec![note_on_loop(experiment).to_owned()];
     if environment.build_profile != "release" {
         notes.push(format!(
             "{} BUILD: these figures say nothing about speed; build with cargo build --release.",
@@ -301,6 +297,17 @@ fn notes(
         );
     }
     notes
+}
+
+/// What latency means under the load of the experiment.
+fn note_on_loop(experiment: &Experiment) -> &'static str {
+    if experiment.axes.rate.is_empty() {
+        "The load is closed-loop: a connection sends its next request when it has its answer, so \
+         that latency is the service time at full load."
+    } else {
+        "The load is open-loop: each request is due at its time, and its latency counts from then, \
+         whether or not a connection was free."
+    }
 }
 
 /// What the column of shares means, where there is one.

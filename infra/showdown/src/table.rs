@@ -1,7 +1,7 @@
 //! The table on the terminal.
 
 use crate::cost;
-use crate::experiment::{Axes, Experiment};
+use crate::experiment::Experiment;
 use crate::matrix;
 use crate::summarise::count_of;
 use record::{CellFigures, Environment, Estimate, Figures, Summary, Verdict};
@@ -47,7 +47,7 @@ pub(crate) fn render(summary: &Summary, experiment: &Experiment) -> String {
         "{} of {} s, {}; server on CPU {server_cpu}, client on CPU {client_cpu}; {}",
         count_of(summary.rounds.used.len(), "round"),
         effort.duration_s,
-        load(&experiment.axes),
+        experiment.axes.load_in_words(),
         summary.environment.network.topology
     );
     text.push('\n');
@@ -76,17 +76,6 @@ pub(crate) fn render(summary: &Summary, experiment: &Experiment) -> String {
         let _ = writeln!(text, "* {note}");
     }
     text
-}
-
-fn load(axes: &Axes) -> String {
-    let connections: Vec<String> = axes.connections.iter().map(u64::to_string).collect();
-    let clients: Vec<&str> = axes.transport.iter().map(|transport| transport.name()).collect();
-    format!(
-        "{} connections by {}, GET {}",
-        connections.join(", "),
-        clients.join(", "),
-        axes.path.join(" and ")
-    )
 }
 
 fn row(of: &CellFigures, experiment: &Experiment) -> Vec<String> {

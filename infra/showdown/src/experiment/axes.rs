@@ -333,6 +333,30 @@ impl Axes {
     }
 }
 
+impl Axes {
+    /// What the servers are asked for, and by whom, for the head of a table.
+    pub(crate) fn load_in_words(&self) -> String {
+        let list =
+            |values: &[u64]| values.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+        let clients: Vec<&str> = self.transport.iter().map(|one| one.name()).collect();
+        let noun = if self.connections == [1] { "connection" } else { "connections" };
+        let request = match (self.service.as_slice(), self.payload.as_slice()) {
+            ([Service::Echo], bytes) => format!("echo of {} bytes", list(bytes)),
+            (_, []) => format!("GET {}", self.path.join(" and ")),
+            (_, bytes) => format!("GET bodies of {} bytes", list(bytes)),
+        };
+        let mut words =
+            format!("{} {noun} by {}, {request}", list(&self.connections), clients.join(", "));
+        if self.pipeline != [1] {
+            words.push_str(&format!(", {} at once", list(&self.pipeline)));
+        }
+        if !self.rate.is_empty() {
+            words.push_str(&format!(", at {} requests/s", list(&self.rate)));
+        }
+        words
+    }
+}
+
 /// Checks numbers of connections.
 ///
 /// # Errors
@@ -364,6 +388,23 @@ pub(crate) fn distinct<T: Ord>(axis: &str, values: &[T]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_load_is_told_in_words() {
+        let check = |text: &str, expect: &str| {
+            let axes: Axes = toml::from_str(text).unwrap();
+            assert_eq!(axes.load_in_words(), expect);
+        };
+        check("connections = [32, 1]", "32, 1 connections by epoll, GET /plaintext");
+        check(
+            "connections = [1]\npayload = [1, 64]\nservice = ['echo']",
+            "1 connection by epoll, echo of 1, 64 bytes",
+        );
+        check(
+            "connections = [8]\npayload = [64]\npipeline = [1, 16]\nrate = [500]",
+            "8 connections by epoll, GET bodies of 64 bytes, 1, 16 at once, at 500 requests/s",
+        );
+    }
 
     #[test]
     fn every_way_of_waiting_is_written_as_it_is_read() {
