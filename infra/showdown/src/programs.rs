@@ -42,7 +42,8 @@ impl Rendezvous {
     pub(crate) fn new() -> Result<Self> {
         let path = Self::planned().path.clone();
         fs::DirBuilder::new()
-            .mode(0o700)
+            // A contender that gives up root's rights has to get through to its own folder.
+            .mode(0o711)
             .create(&path)
             .with_context(|| format!("{} cannot be made", path.display()))?;
         Ok(Self { path, made: true })

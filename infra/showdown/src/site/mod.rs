@@ -9,6 +9,7 @@ use crate::process::{Events, Process};
 use crate::programs::Programs;
 use anyhow::{Context, Result, ensure};
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -85,8 +86,11 @@ fn make_empty(folder: &Path) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("{} is in use", folder.display()))?;
     }
-    // A contender that runs as somebody else has to get to its files.
-    fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))
+    // A contender that gives up root's rights has to get to its files.
+    fs::DirBuilder::new()
+        .mode(0o755)
+        .create(folder)
+        .with_context(|| format!("{} cannot be made", folder.display()))
 }
 
 fn run(events: &Events, name: &str, command: Vec<String>) -> Result<()> {
