@@ -54,13 +54,18 @@ fn retain_contenders(experiment: &mut Experiment, bin_dir: &Path) -> Vec<String>
     // Nothing of where it shall run has a say in whether its program is there.
     let site =
         Site { host: String::new(), port: 0, cpu: 0, dir: PathBuf::new(), bin: bin_dir.to_owned() };
-    let mut left_out = Vec::new();
+    // Several are often cured by one command.
+    let mut lacking: Vec<(String, Vec<String>)> = Vec::new();
     experiment.contenders.retain(|contender| {
-        let lacks = contender.lacks(&site);
-        left_out.extend(lacks.iter().map(|why| format!("{}: {why}", contender.name)));
-        lacks.is_none()
+        let Some(why) = contender.lacks(&site) else { return true };
+        match lacking.iter_mut().find(|(other, _)| *other == why) {
+            Some((_, names)) => names.push(contender.name.clone()),
+            None => lacking.push((why, vec![contender.name.clone()])),
+        }
+        false
     });
-    left_out
+    let sentence = |(why, names): (String, Vec<String>)| format!("{}: {why}", names.join(", "));
+    lacking.into_iter().map(sentence).collect()
 }
 
 /// Takes out the steps whose modes are lacking.
@@ -153,6 +158,7 @@ fn refusal(stderr: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contender::Contender;
 
     fn experiment() -> Experiment {
         let mut experiment = Experiment::load("bypass-both-ends").unwrap();
@@ -168,6 +174,43 @@ mod tests {
         assert_eq!(left_out, [format!("dpdk: {NO_DPDK}")]);
         assert!(!experiment.axes.mode.contains(&Mode::Dpdk));
         assert!(experiment.axes.mode.contains(&Mode::Xdp), "the others stay");
+    }
+
+    #[test]
+    fn contenders_that_are_not_there_are_left_out_together_where_one_command_cures_it() {
+        let mut experiment = Experiment::load("loopback").unwrap();
+        let mut add = |entry: &str, build: Option<&str>| {
+            let mut contender = Contender::named(entry).unwrap().remove(0);
+            contender.build = build.map(str::to_owned);
+            experiment.contenders.push(contender);
+        };
+        add("one={bin}/one", Some("make"));
+        add("shell=sh -c x", None);
+        add("two={bin}/two", Some("make"));
+        let left_out = retain(&mut experiment, Path::new("/nonexistent")).unwrap();
+        assert_eq!(left_out, ["one, two: not built; cure: make"]);
+        let names: Vec<&str> = experiment.contenders.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(names, ["shell"]);
+    }
+
+    #[test]
+    fn a_step_whose_mode_is_lacking_is_left_out_unless_it_is_the_first() {
+        let lacking = [(Mode::Uring, "why".to_owned())];
+        let mut experiment = Experiment::load("waterfall").unwrap();
+        let before = experiment.steps.len();
+        let left_out = retain_steps(&mut experiment, &lacking).unwrap();
+        assert_eq!(left_out, ["io_uring: why"]);
+        assert_eq!(experiment.steps.len(), before - 1);
+        experiment.steps[0].mode = Mode::Uring;
+        let error = retain_steps(&mut experiment, &lacking).unwrap_err().to_string();
+        assert!(error.contains("the first step 'blocking epoll' cannot be measured"), "{error}");
+    }
+
+    #[test]
+    fn a_flag_is_told_from_a_longer_one() {
+        let help = "      --steer <HOW>  which thread\n  -q, --quick-ack\n";
+        assert!(has_flag(help, "--steer") && has_flag(help, "--quick-ack") && has_flag(help, "-q"));
+        assert!(!has_flag(help, "--quick") && !has_flag(help, "--steering"));
     }
 
     #[test]

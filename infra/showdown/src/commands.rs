@@ -119,7 +119,7 @@ impl Programs {
     /// most.
     pub(crate) fn shell_command(&self, point: &Point, text: &str, max_s: u32) -> Vec<String> {
         let mut command = self.tied(point.link, |names| &names.server_namespace);
-        command.extend(["timeout", "--kill-after=1"].map(str::to_owned));
+        command.extend(["timeout", "-k", "1"].map(str::to_owned));
         command.extend([max_s.to_string(), "sh".to_owned(), "-c".to_owned(), text.to_owned()]);
         command
     }

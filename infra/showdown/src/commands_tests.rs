@@ -1,7 +1,8 @@
 //! The command lines, word for word.
 
 use super::*;
-use crate::experiment::{Experiment, Network};
+use crate::contender::Contender;
+use crate::experiment::{Experiment, Network, Service};
 use crate::matrix;
 use crate::programs::Rendezvous;
 use std::path::PathBuf;
@@ -171,4 +172,89 @@ fn a_floor_has_a_queue_at_both_ends_and_frames_of_a_request() {
 fn a_frame_is_never_shorter_or_longer_than_one_can_be() {
     assert_eq!(frame_bytes("/", "h"), 66 + "GET / HTTP/1.1\r\nHost: h\r\n\r\n".len());
     assert_eq!(frame_bytes(&"/".repeat(2000), "h"), 1514);
+}
+
+#[test]
+fn an_open_loop_and_a_pipeline_are_told_to_the_generator() {
+    let all = on_veth(|experiment| {
+        experiment.axes.mode = vec![Mode::Epoll];
+        experiment.axes.rate = vec![20_000];
+        experiment.axes.pipeline = vec![16];
+        experiment.axes.payload = vec![64];
+    });
+    assert_eq!(
+        all[0][1],
+        "ip netns exec sd-client setpriv --pdeathsig KILL -- /bin/loadgen -t1 -c32 -d1 --latency \
+         -R20000 --warmup 300ms --pin 0 --json /tmp/x.json -s /tmp/sd/pipeline.lua \
+         http://198.18.0.1:8080/bytes/64 -- 16 /bytes/64"
+    );
+}
+
+#[test]
+fn an_echo_is_loaded_by_ping_pong() {
+    let all = on_veth(|experiment| {
+        experiment.axes.mode = vec![Mode::Epoll];
+        experiment.axes.service = vec![Service::Echo];
+        experiment.axes.connections = vec![1];
+        experiment.axes.payload = vec![64];
+    });
+    assert!(all[0][0].ends_with("--wait block --service echo"), "{}", all[0][0]);
+    assert_eq!(
+        all[0][1],
+        "ip netns exec sd-client setpriv --pdeathsig KILL -- /bin/loadgen pingpong --rtt --spin \
+         --nodelay --sizes 64 --minms 1000 --maxms 1000 --maxiter 1000000 --warmupms 300 \
+         --warmupiter 1 --affinity 0 --json /tmp/x.json tcp 198.18.0.1:8080"
+    );
+}
+
+#[test]
+fn a_contender_is_pinned_and_has_its_words_filled_in() {
+    let all = on_veth(|experiment| {
+        experiment.contenders = Contender::named("mine=serve '{dir}/a b' --port {port}").unwrap();
+        experiment.contenders[0].env.insert("ON".to_owned(), "{address}".to_owned());
+    });
+    let [server, client, suite] = all.last().unwrap();
+    assert_eq!(
+        server,
+        "ip netns exec sd-server setpriv --pdeathsig KILL -- env ON=198.18.0.1:8080 \
+         taskset -c 3 serve /tmp/sd/mine/a b --port 8080"
+    );
+    assert!(client.ends_with("http://198.18.0.1:8080/plaintext"), "{client}");
+    assert!(suite.contains("--server mine "), "{suite}");
+}
+
+#[test]
+fn offloads_are_turned_on_for_a_cell_and_off_again() {
+    let network = Place::Veth(Names::new("sd"));
+    let rendezvous = Rendezvous::at(PathBuf::from("/tmp/sd"));
+    let folder = PathBuf::from("/bin");
+    let programs = Programs { folder, server_cpu: 3, client_cpu: 0, network, rendezvous };
+    let mut experiment = Experiment::load("quick").unwrap();
+    let mut check = |offloads: Option<&str>, on: bool, expect: &[&str]| {
+        experiment.axes.mode = vec![Mode::Epoll];
+        let mut point = matrix::expand(&experiment, 1 << 20).unwrap().points.remove(0);
+        point.cell.offloads = offloads.map(str::to_owned);
+        let commands = programs.offload_commands(&point, on);
+        let commands: Vec<String> = commands.iter().map(|words| words.join(" ")).collect();
+        assert_eq!(commands, expect);
+    };
+    check(None, true, &[]);
+    check(Some("gro"), true, &["ip netns exec sd-server ethtool -K sd-srv0 gro on"]);
+    check(Some("gro"), false, &["ip netns exec sd-server ethtool -K sd-srv0 gro off"]);
+    check(
+        Some("on"),
+        true,
+        &[
+            "ip netns exec sd-server ethtool -K sd-srv0 tx on sg on tso on gso on gro on",
+            "ip netns exec sd-client ethtool -K sd-cli0 tx on sg on tso on gso on gro on",
+        ],
+    );
+    check(
+        Some("on"),
+        false,
+        &[
+            "ip netns exec sd-server ethtool -K sd-srv0 tx off tso off gso off gro off",
+            "ip netns exec sd-client ethtool -K sd-cli0 tx off tso off gso off gro off",
+        ],
+    );
 }

@@ -8,6 +8,7 @@ use crate::reach::{self, Transport};
 use anyhow::{Context, Result, bail, ensure};
 pub(crate) use axes::{Axes, Mode, Network, Offloads, Service, Tcp, Wait};
 use axes::{check_connections, distinct};
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -429,6 +430,8 @@ impl Experiment {
         let mut names: BTreeSet<&str> = self.steps.iter().map(|step| step.name.as_str()).collect();
         for contender in &self.contenders {
             contender.check()?;
+            let is_mode = Mode::value_variants().iter().any(|mode| mode.name() == contender.name);
+            ensure!(!is_mode, "'{}' is a mode's name: give the contender another", contender.name);
             ensure!(
                 names.insert(&contender.name),
                 "two contenders, or a contender and a step, are called '{}': give one of them \

@@ -147,3 +147,90 @@ fn unknown_names_and_names_unfit_for_a_folder_are_refused() {
     let message = format!("{:#}", Experiment::parse("a b", GOOD).unwrap_err());
     assert!(message.contains("cannot name a results folder"), "{message}");
 }
+
+/// Two steps on shared load.
+const STEPS: &str = r#"
+connections = [32]
+[[step]]
+name = "one"
+change = "c"
+mode = "epoll"
+wait = "busy-poll:50"
+server_args = ["--steer", "cbpf"]
+[[step]]
+name = "two"
+change = "c"
+mode = "xdp"
+tcp = "native"
+"#;
+
+fn with_steps() -> String {
+    let good =
+        GOOD.replace("mode = [\"epoll\", \"xdp\"]\n", "").replace("baseline = \"epoll\"\n", "");
+    good.replace("connections = [32]", STEPS)
+}
+
+#[test]
+fn steps_stand_for_modes_and_baseline() {
+    let experiment = Experiment::parse("test", &with_steps()).unwrap();
+    assert_eq!(experiment.baseline, Mode::Epoll, "that of the first step");
+    let names: Vec<&str> = experiment.steps.iter().map(|step| step.name.as_str()).collect();
+    assert_eq!(names, ["one", "two"]);
+    assert_eq!(experiment.steps[0].wait, Some(Wait::BusyPoll(Some(50))));
+    assert_eq!(experiment.steps[0].flags().collect::<Vec<_>>(), ["--steer"]);
+    let text = toml::to_string(&experiment).unwrap();
+    assert_eq!(Experiment::parse("test", &text).unwrap(), experiment, "{text}");
+}
+
+#[test]
+fn steps_that_cannot_be_are_refused_with_the_reason() {
+    let check = |from: &str, to: &str, parts: &[&str]| {
+        let text = with_steps();
+        assert!(text.contains(from), "{from}");
+        let error = Experiment::parse("test", &text.replacen(from, to, 1)).unwrap_err();
+        let message = format!("{error:#}");
+        assert!(parts.iter().all(|part| message.contains(part)), "{message}");
+    };
+    check("[32]", "[32, 1]", &["one load", "connections one value, not 2"]);
+    check("name = \"two\"", "name = \"one\"", &["two steps are called 'one'"]);
+    check("name = \"two\"", "name = \"t|o\"", &["its name is not 1 to 64"]);
+    check("change = \"c\"", "change = \" \"", &["in the step 'one'", "change is empty"]);
+    check("tcp = \"native\"", "wait = \"spin\"", &["'two'", "xdp has no choice how to wait"]);
+    check("wait = \"busy-poll:50\"", "tcp = \"native\"", &["epoll has the kernel's TCP"]);
+    check("\"--steer\"", "\"--cpus=3\"", &["--cpus in server_args is the run's to say"]);
+    check("mode = \"xdp\"", "mode = \"memif\"", &["memif is not reached by the epoll client"]);
+    check("topology", "baseline = \"xdp\"\ntopology", &["the first step is the baseline"]);
+}
+
+#[test]
+fn loads_that_contradict_themselves_are_refused() {
+    let axis = |line: &str, parts: &[&str]| {
+        refuses("connections = [32]", &format!("connections = [32]\n{line}"), parts);
+    };
+    axis("payload = [1]\npath = [\"/json\"]", &["payload N asks for /bytes/N"]);
+    axis("payload = [20000000]", &["payload = 20000000 is not 0 to 16777216"]);
+    axis("service = [\"echo\"]", &["service echo needs the length"]);
+    axis("service = [\"echo\"]\npayload = [0]", &["no message of 0 bytes"]);
+    axis("pipeline = [0]", &["pipeline = 0 is not 1 to 1024"]);
+    axis("rate = [10, 10]", &["rate names a value twice"]);
+    axis("wait = [\"poll\"]", &["wait 'poll' is not one of", "busy-poll:USEC"]);
+    axis("offloads = [\"gro\"]", &["unknown variant `gro`", "`on`"]);
+}
+
+#[test]
+fn a_list_of_contenders_is_written_out() {
+    let text = GOOD.replace("rounds = 7", "rounds = 7\ncontenders = [\"mine=./s --port {port}\"]");
+    let experiment = Experiment::parse("test", &text).unwrap();
+    assert_eq!(experiment.contenders[0].name, "mine");
+    let written = toml::to_string(&experiment).unwrap();
+    assert!(written.contains("[[contender]]"), "{written}");
+    assert_eq!(Experiment::parse("test", &written).unwrap(), experiment);
+    refuses(
+        "rounds = 7",
+        "rounds = 7\ncontenders = [\"mine\"]",
+        &["no contender is called 'mine'"],
+    );
+    let twice = "rounds = 7\ncontenders = [\"a=x\", \"a=y\"]";
+    refuses("rounds = 7", twice, &["are called 'a'"]);
+    refuses("rounds = 7", "rounds = 7\ncontenders = [\"xdp=x\"]", &["'xdp' is a mode's name"]);
+}

@@ -1,7 +1,7 @@
 //! What a matrix holds, what it leaves out, and what its cells are compared with.
 
 use super::*;
-use crate::experiment::{Axes, Network, Wait};
+use crate::experiment::{Axes, Network, Offloads, Service, Wait};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
@@ -210,4 +210,149 @@ proptest! {
             prop_assert_eq!(point.floor.is_some(), floor);
         }
     }
+}
+
+fn plan(axes: Axes) -> (Vec<String>, Vec<String>) {
+    let experiment = experiment(axes);
+    let Plan { points, left_out } = expand(&experiment, FILES).unwrap();
+    (points.iter().map(|point| label(&point.cell, &experiment)).collect(), left_out)
+}
+
+#[test]
+fn what_is_asked_for_is_part_of_the_cell_and_of_the_baseline() {
+    let mode = vec![Mode::Epoll, Mode::Hyper];
+    let several =
+        Axes { mode, payload: vec![0, 64], pipeline: vec![1, 16], rate: vec![5000], ..axes() };
+    let experiment = experiment(several);
+    let expect = [
+        ("epoll 0B", 0),
+        ("epoll 0B p16", 1),
+        ("epoll 64B", 2),
+        ("epoll 64B p16", 3),
+        ("hyper 0B", 0),
+        ("hyper 0B p16", 1),
+        ("hyper 64B", 2),
+        ("hyper 64B p16", 3),
+    ];
+    check(&experiment, &expect);
+    let points = expand(&experiment, FILES).unwrap().points;
+    let Cell { path, payload_bytes, pipeline, rate_rps, .. } = &points[3].cell;
+    assert_eq!((path.as_str(), *payload_bytes), ("/bytes/64", Some(64)));
+    assert_eq!((*pipeline, *rate_rps), (Some(16), Some(5000)));
+    assert_eq!(points[2].cell.pipeline, None, "one request at once is no pipeline");
+}
+
+#[test]
+fn an_echo_has_one_connection_of_the_kernels_and_no_pace() {
+    let (labels, left_out) = plan(Axes {
+        mode: vec![Mode::Epoll],
+        service: vec![Service::Http, Service::Echo],
+        transport: vec![Transport::Epoll, Transport::Uring],
+        connections: vec![1, 2],
+        pipeline: vec![1, 4],
+        payload: vec![64],
+        ..axes()
+    });
+    let echoes: Vec<&String> = labels.iter().filter(|label| label.contains("echo")).collect();
+    assert_eq!(echoes, ["epoll epoll-client echo 1c"]);
+    assert_eq!(labels.len(), 9, "eight of HTTP: {labels:?}");
+    let expect = [
+        "epoll with service echo, a pipeline or a rate: a ping-pong sends one message when it has \
+         the one before",
+        "epoll with service echo and 2 connections: a ping-pong has one",
+        "epoll with service echo by the uring client: a ping-pong goes over the kernel's sockets, \
+         as the epoll client does",
+    ];
+    assert_eq!(left_out, expect);
+}
+
+#[test]
+fn kernel_busy_polling_has_gro_on_a_veth_and_is_none_on_loopback() {
+    let wait = vec![Wait::Block, Wait::BusyPoll(Some(50)), Wait::Suspend(None)];
+    let mode = vec![Mode::Epoll, Mode::Hyper, Mode::Uring];
+    let mut experiment = experiment(Axes { mode, wait, ..axes() });
+    let Plan { points, left_out } = expand(&experiment, FILES).unwrap();
+    let cells: Vec<(String, Option<&str>)> = points
+        .iter()
+        .map(|point| (label(&point.cell, &experiment), point.cell.offloads.as_deref()))
+        .collect();
+    let expect = [
+        ("epoll block", None),
+        ("epoll busy-poll:50", Some("gro")),
+        ("hyper", None),
+        ("uring block", None),
+        ("uring busy-poll:50", Some("gro")),
+    ];
+    assert_eq!(cells, expect.map(|(label, gro)| (label.to_owned(), gro)));
+    assert!(points.iter().all(|point| point.baseline == 0), "a blocking one");
+    assert_eq!(left_out.len(), 2, "suspend of each: {left_out:?}");
+    experiment.topology = Network::Loopback;
+    let Plan { points, left_out } = expand(&experiment, FILES).unwrap();
+    assert_eq!(points.len(), 3, "blocking ones");
+    let expect = "epoll, uring with wait busy-poll:50: loopback has no device that the kernel \
+                  could poll";
+    assert_eq!(left_out[0], expect);
+}
+
+#[test]
+fn offloads_are_for_kernels_at_both_ends() {
+    let offloads = vec![Offloads::Off, Offloads::On];
+    let (labels, left_out) = plan(Axes { offloads, ..both_ends() });
+    let expect = [
+        "epoll epoll-client",
+        "epoll epoll-client offloads-on",
+        "epoll xdp-client",
+        "xdp epoll-client",
+        "xdp xdp-client",
+        "memif",
+    ];
+    assert_eq!(labels, expect);
+    let why = "epoll, xdp, memif with offloads on: only kernels at both ends of a veth finish what \
+               is left to an offload";
+    assert!(left_out.contains(&why.to_owned()), "{left_out:?}");
+}
+
+#[test]
+fn steps_are_cells_of_their_own_and_compared_with_the_first() {
+    let experiment = Experiment::load("waterfall").unwrap();
+    let points = expand(&experiment, FILES).unwrap().points;
+    let steps = steps(&experiment, &points);
+    assert_eq!(steps.len(), experiment.steps.len());
+    for (place, (step, index)) in steps.iter().enumerate() {
+        let point = &points[*index];
+        assert_eq!((place, point.baseline), (*index, 0));
+        assert_eq!(point.cell.name.as_ref(), Some(&step.name));
+        assert_eq!(label(&point.cell, &experiment), step.name);
+        assert_eq!(point.server_args, step.server_args);
+    }
+    let keeps: Vec<bool> = (0..points.len()).map(|index| index != 2).collect();
+    let kept = keep(points, &keeps);
+    let left: Vec<usize> = super::steps(&experiment, &kept).iter().map(|(_, at)| *at).collect();
+    assert_eq!(left, [0, 1, 2, 3, 4, 5], "the steps that are left, in their order");
+}
+
+#[test]
+fn a_server_twice_is_two_cells() {
+    let experiment = Experiment::load("aa").unwrap();
+    check(&experiment, &[("epoll A", 0), ("epoll B", 0)]);
+    let points = expand(&experiment, FILES).unwrap().points;
+    assert_ne!(points[0].cell, points[1].cell);
+}
+
+#[test]
+fn a_contender_has_the_kernels_load_and_one_path() {
+    let mut experiment = experiment(Axes { connections: vec![1, 32], ..axes() });
+    experiment.axes.mode = vec![Mode::Epoll];
+    experiment.contenders = Contender::named("nginx=nginx -g x").unwrap();
+    experiment.contenders[0].address = "http://{address}/index.html".to_owned();
+    check(&experiment, &[("epoll 1c", 0), ("epoll 32c", 1), ("nginx 1c", 0), ("nginx 32c", 1)]);
+    let points = expand(&experiment, FILES).unwrap().points;
+    let Cell { mode, name, path, .. } = &points[3].cell;
+    assert_eq!((mode.as_str(), name.as_deref()), ("contender", Some("nginx")));
+    assert_eq!(path, "/index.html");
+    experiment.axes.payload = vec![64];
+    let left_out = expand(&experiment, FILES).unwrap().left_out;
+    let expect = "nginx with a payload of 64 bytes: a contender is asked for one path, that of its \
+                  address";
+    assert_eq!(left_out, [expect]);
 }

@@ -2,6 +2,7 @@
 
 use crate::available;
 use crate::clock::Utc;
+use crate::contender;
 use crate::cost;
 use crate::environment;
 use crate::experiment::{Experiment, Network};
@@ -108,6 +109,8 @@ pub(crate) fn run(
     let span = Span { started_utc: started.rfc3339(), finished_utc: Utc::now().rfc3339() };
     let mut summary = summarise(&experiment, &points, &measurements, rounds, environment, span)?;
     summary.conformance = verdicts;
+    let on_contenders = contender::notes(&summary);
+    summary.notes.extend(on_contenders);
     summary.notes.extend(left_out.iter().map(|combination| format!("Left out: {combination}.")));
     let table = table::render(&summary, &experiment);
     write_files(&folder, &experiment, &summary, &table, topology.as_ref())?;

@@ -45,6 +45,39 @@ grep -q hyper "/proc/$(tail -n 1 "$folder/pids")/cmdline" && requests=1500
 sed "s/REQUESTS/$requests/g" "$folder/report.json" >"$json"
 "#;
 
+/// Reports 1000 exchanges of 512 µs each, where it is called as a ping-pong is.
+const PINGPONG: &str = r#"#!/bin/sh
+[ "$1" = pingpong ] || exit 3
+while [ $# -gt 0 ]; do
+  case $1 in --json) json=$2; shift ;; --sizes) size=$2; shift ;; esac
+  shift
+done
+sed "s/SIZE/$size/" "$(dirname "$0")/pingpong.json" >"$json"
+"#;
+
+/// A server that is not ours: it reads a file, says something, and dies of SIGTERM.
+const THEIRS: &str = r#"#!/bin/sh
+[ "$1" = --version ] && echo "theirs 1.2" && exit
+echo "$$" >>"$(dirname "$0")/pids"
+echo "$(cat "$1") $COLOUR" >>"$(dirname "$0")/heard"
+echo "serving now" >&2
+exec sleep 60
+"#;
+
+/// What stands for it in an experiment.
+const CONTENDER: &str = r#"
+[[contender]]
+name = "theirs"
+command = "bin/theirs {dir}/conf"
+ready = { line = "serving" }
+env = { COLOUR = "red" }
+setup = ["test -e {dir}/conf && echo setup >>log"]
+teardown = ["echo teardown >>log; rm {dir}/conf"]
+version = "bin/theirs --version"
+[contender.files]
+conf = "listen on {host} cpu {cpu} {"
+"#;
+
 /// Both ends of a floor: 4000 frames in a second.
 const FLOOR: &str = r#"#!/bin/sh
 folder=$(dirname "$0")
@@ -365,7 +398,7 @@ fn a_mode_is_measured_beside_the_floor_of_its_link() {
     stage.nothing_runs();
     let left_out: Vec<&str> =
         stderr.lines().filter_map(|line| line.strip_prefix("left out: ")).collect();
-    let [dpdk, by_epoll, by_memif] = left_out.as_slice() else { panic!("{stderr}") };
+    let [dpdk, by_memif, by_epoll] = left_out.as_slice() else { panic!("{stderr}") };
     assert!(dpdk.starts_with("dpdk: server-dpdk is not built; cure: "), "{dpdk}");
     assert_eq!(*by_epoll, "memif by the epoll client: no link joins them");
     assert_eq!(*by_memif, "epoll by the memif client: no link joins them");
@@ -389,6 +422,128 @@ fn a_mode_is_measured_beside_the_floor_of_its_link() {
     assert!(row("memif").ends_with("25.0 %"), "{table}");
     assert!(row("epoll").ends_with(" -"), "{table}");
     assert!(row("floor memif, 32 in flight").contains("4,000"), "{table}");
+}
+
+/// A stage with a contender beside the two servers.
+fn stage_with_theirs(name: &str, contender: &str) -> Stage {
+    let stage = Stage::new(name);
+    stage.script("theirs", THEIRS);
+    let experiment = EXPERIMENT.replace("rounds = 4", "rounds = 2");
+    fs::write(stage.folder.join("fake.toml"), experiment + contender).unwrap();
+    stage
+}
+
+#[test]
+fn a_server_that_is_not_ours_has_the_same_rounds_and_is_cleaned_up_after() {
+    let stage = stage_with_theirs("contender", CONTENDER);
+    // What the suite says of it is for information.
+    fs::write(stage.folder.join("bin/wrong-theirs"), "").unwrap();
+    let output = stage.run();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let folder = &stage.results()[0];
+    let summary = json(&folder.join("summary.json"));
+    let of_theirs = |cells: &Value| {
+        let cells = cells.as_array().unwrap().iter();
+        cells.filter(|cell| cell["name"] == "theirs").cloned().collect::<Vec<_>>()
+    };
+    let cell = &of_theirs(&summary["cells"])[0];
+    assert_eq!((&cell["mode"], &cell["path"]), (&"contender".into(), &"/plaintext".into()));
+    assert_eq!(cell["throughput_rps"]["median"], 1000.0);
+    assert_eq!((&cell["errors"], &cell["obtained"]["version"]), (&0.into(), &"theirs 1.2".into()));
+    assert_eq!(of_theirs(&summary["conformance"])[0]["failed"], 1);
+    let table = fs::read_to_string(folder.join("table.txt")).unwrap();
+    assert!(table.contains("theirs (theirs 1.2) is not ours: it answers 4 of 5"), "{table}");
+    assert!(!table.contains("no figure is shown"), "{table}");
+
+    // Once for the suite and once for each round: prepared, started, cleaned up.
+    let log = fs::read_to_string(stage.folder.join("log")).unwrap();
+    assert_eq!(log, "setup\nteardown\n".repeat(3));
+    let heard = fs::read_to_string(stage.folder.join("bin/heard")).unwrap();
+    let mut lines = heard.lines();
+    assert!(lines.all(|line| line.starts_with("listen on 127.0.0.1 cpu ")), "{heard}");
+    assert!(heard.lines().all(|line| line.ends_with(" { red")) && heard.lines().count() == 3);
+    let experiment = fs::read_to_string(folder.join("experiment.toml")).unwrap();
+    assert!(experiment.contains("name = \"theirs\""), "{experiment}");
+}
+
+#[test]
+fn a_contender_that_cannot_be_set_up_or_started_is_shown_with_what_it_said() {
+    let broken = CONTENDER.replace("test -e {dir}/conf", "echo 'no disk' >&2 && false");
+    let stage = stage_with_theirs("contender-setup", &broken);
+    let stderr = stage.fails(1);
+    assert!(stderr.contains("setup of theirs failed") && stderr.contains("no disk"), "{stderr}");
+    let log = fs::read_to_string(stage.folder.join("log")).unwrap();
+    assert!(!log.is_empty() && log.lines().all(|line| line == "teardown"), "{log}");
+
+    let stage = stage_with_theirs("contender-start", CONTENDER);
+    stage.script("theirs", BROKEN_SERVER);
+    let stderr = stage.fails(1);
+    for part in ["contender theirs", "theirs did not get ready", "port 8080 is taken"] {
+        assert!(stderr.contains(part), "{stderr}");
+    }
+}
+
+#[test]
+fn an_echo_is_measured_by_ping_pong() {
+    let stage = Stage::new("echo");
+    stage.script("loadgen", PINGPONG);
+    let mut report: Value = serde_json::from_str(&report().replace("REQUESTS", "1")).unwrap();
+    let histogram = report["latency"]["histogram_ns"].take();
+    let size = serde_json::json!({
+        "size_bytes": "SIZE", "iterations": 1000, "mean_ns": 512_000, "min_ns": 512_000,
+        "median_ns": 512_000, "max_ns": 512_000, "percentile_ns": 512_000, "stddev_ns": 0,
+        "percentiles_ns": {"p50": 512_000}, "histogram_ns": histogram,
+    });
+    let pingpong = serde_json::json!({
+        "schema": "pingpong/1", "facts": {}, "reporting": "RTT", "sizes": [size],
+    });
+    let text = pingpong.to_string().replace("\"SIZE\"", "SIZE");
+    fs::write(stage.folder.join("bin/pingpong.json"), text).unwrap();
+    let axes = "connections = [1, 2]\nservice = [\"echo\"]\npayload = [8, 64]";
+    let experiment = EXPERIMENT.replace("connections = [32]", axes);
+    fs::write(stage.folder.join("fake.toml"), experiment).unwrap();
+    let output = stage.run();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let folder = &stage.results()[0];
+    let summary = json(&folder.join("summary.json"));
+    let cells = summary["cells"].as_array().unwrap();
+    assert_eq!(cells.len(), 4, "two servers and two lengths");
+    assert_eq!(cells[1]["throughput_rps"]["median"], 1e6 / 512.0);
+    assert_eq!((&cells[1]["service"], &cells[1]["payload_bytes"]), (&"echo".into(), &64.into()));
+    assert_eq!(cells[1]["latency_us"]["max"], 512.0);
+    let asked = cells[1]["obtained"]["arguments"].as_str().unwrap();
+    assert!(asked.ends_with("--service echo"), "{asked}");
+    let notes = summary["notes"].to_string();
+    assert!(notes.contains("with service echo and 2 connections: a ping-pong has one"), "{notes}");
+}
+
+#[test]
+fn a_flag_that_a_server_does_not_have_is_named_before_anything_starts() {
+    let stage = Stage::new("flag");
+    let help = "#!/bin/sh\n[ \"$1\" = --help ] && echo '  --steer <HOW>' && exit\n";
+    stage.script("server-epoll", &SERVER.replace("#!/bin/sh\n", help));
+    let step = |name: &str, flag: &str| {
+        format!(
+            "[[step]]\nname = \"{name}\"\nchange = \"c\"\nmode = \"epoll\"\n\
+             server_args = [\"{flag}\", \"x\"]\n"
+        )
+    };
+    let write = |flag: &str| {
+        let text = EXPERIMENT.replace("mode = [\"epoll\", \"hyper\"]\n", "");
+        let text = text + &step("first", "--steer") + &step("second", flag);
+        fs::write(stage.folder.join("fake.toml"), text).unwrap();
+    };
+    write("--ster");
+    let stderr = stage.fails(1);
+    assert!(stderr.contains("the step 'second' gives server-epoll the flag --ster"), "{stderr}");
+    assert!(!stage.folder.join("bin/pids").exists(), "nothing was started");
+    write("--steer");
+    let output = stage.run();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let summary = json(&stage.results()[0].join("summary.json"));
+    assert_eq!(summary["cells"][1]["name"], "second");
+    let asked = summary["cells"][1]["obtained"]["arguments"].as_str().unwrap();
+    assert!(asked.ends_with("--steer x"), "{asked}");
 }
 
 #[test]

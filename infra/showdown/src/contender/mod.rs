@@ -9,6 +9,7 @@ mod words;
 
 use crate::experiment::is_plain_name;
 use anyhow::{Context, Result, ensure};
+use record::{Summary, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -279,12 +280,14 @@ impl Contender {
         if find(&program).is_some() {
             return None;
         }
-        let cure = match (&self.package, &self.build) {
-            (Some(package), _) => format!("apt-get install --no-install-recommends {package}"),
-            (None, Some(build)) => build.clone(),
-            (None, None) => "install it, or write its path into command".to_owned(),
-        };
-        Some(format!("{program} is not there; cure: {cure}"))
+        Some(match (&self.package, &self.build) {
+            (Some(package), _) => {
+                let cure = format!("apt-get install --no-install-recommends {package}");
+                format!("{program} is not installed; cure: {cure}")
+            }
+            (None, Some(build)) => format!("not built; cure: {build}"),
+            (None, None) => format!("{program} is not there: install it, or write its path"),
+        })
     }
 
     /// The first line that its version command prints; why there is none, where there is none.
@@ -310,6 +313,24 @@ impl Contender {
             Err(error) => format!("unknown ({error})"),
         })
     }
+}
+
+/// What a reader has to know about the contenders of a run, a sentence each.
+pub(crate) fn notes(summary: &Summary) -> Vec<String> {
+    let verdicts = summary.conformance.iter();
+    let note = |verdict: &Verdict| {
+        let name = verdict.name.as_ref()?;
+        let cell = summary.cells.iter().find(|of| of.cell.name.as_ref() == Some(name));
+        let version = cell.and_then(|of| of.obtained["version"].as_str());
+        let version = version.map_or_else(String::new, |version| format!(" ({version})"));
+        let all = verdict.passed + verdict.failed + verdict.excepted;
+        Some(format!(
+            "{name}{version} is not ours: it answers {} of {all} inputs of the conformance suite \
+             as our servers do, which is for information.",
+            verdict.passed
+        ))
+    };
+    verdicts.filter_map(note).collect()
 }
 
 /// Where a program lies: at its path, or in one of the folders of PATH or those of servers.

@@ -46,7 +46,10 @@ impl Step {
     }
 
     fn check(&self, experiment: &Experiment) -> Result<()> {
-        ensure!(is_plain_name(&self.name, " ,+:"), "its name is not 1 to 64 plain characters");
+        ensure!(
+            is_plain_name(&self.name, " _.+:"),
+            "its name is not 1 to 64 letters, digits, spaces and '-', '_', '.', '+', ':'"
+        );
         ensure!(!self.change.trim().is_empty(), "change is empty: say what is different");
         ensure!(
             self.tcp.is_none() || self.mode.is_bypass(),

@@ -132,3 +132,54 @@ fn latency(size: &Size) -> Latency {
         histogram_ns: size.histogram_ns.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::Experiment;
+    use crate::matrix;
+    use record::ProcessTime;
+
+    const REPORT: &str = r#"{
+        "schema": "pingpong/1", "facts": {}, "reporting": "RTT",
+        "sizes": [{
+            "size_bytes": 64, "iterations": 1000, "mean_ns": 20000.0, "min_ns": 9000,
+            "median_ns": 19000, "max_ns": 100000, "percentile_ns": 50000, "stddev_ns": 500.0,
+            "percentiles_ns": {"p50": 19000, "p95": 40000, "p99_9": 99000}, "histogram_ns": "H"
+        }]
+    }"#;
+
+    fn converted(text: &str) -> Result<LoadReport> {
+        let experiment = Experiment::load("latency").unwrap();
+        let point = matrix::expand(&experiment, 1 << 20).unwrap().points.remove(0);
+        let nothing = ProcessTime { user_s: 0.0, system_s: 0.0 };
+        let client = ProcessTime { user_s: 0.25, system_s: 0.5 };
+        let cpu = CpuAccount { cpus: Vec::new(), server: nothing, client, steal_share: 0.0 };
+        convert(text, &point, &cpu)
+    }
+
+    #[test]
+    fn a_ping_pong_is_a_load_of_one_message_at_a_time() {
+        let load = converted(REPORT).unwrap();
+        assert_eq!((load.requests, load.sent, load.read_bytes), (1000, 1000, 64_000));
+        assert_eq!((load.throughput_rps, load.duration_s), (50_000.0, 0.02));
+        assert_eq!((load.latency.min_us, load.latency.max_us), (9.0, 100.0));
+        let percentiles = [("p50", 19.0), ("p99_9", 99.0)];
+        let expect = percentiles.map(|(key, us)| (key.to_owned(), us));
+        assert_eq!(load.latency.percentiles_us, BTreeMap::from(expect));
+        assert_eq!((load.latency.histogram_ns.as_str(), load.cpu_s), ("H", 0.75));
+        assert_eq!((load.setup.connections, load.errors.total()), (1, 0));
+    }
+
+    #[test]
+    fn halves_of_round_trips_and_other_schemas_are_refused() {
+        let check = |from: &str, to: &str, part: &str| {
+            let message = format!("{:#}", converted(&REPORT.replace(from, to)).unwrap_err());
+            assert!(message.contains(part), "{message}");
+        };
+        check("\"RTT\"", "\"1/2 RTT\"", "cure: cargo build");
+        check("pingpong/1", "pingpong/2", "cure: cargo build");
+        check("\"iterations\": 1000", "\"iterations\": 0", "not one message came back");
+        check("\"size_bytes\"", "\"size\"", "not of this build");
+    }
+}

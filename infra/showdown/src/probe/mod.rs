@@ -84,3 +84,83 @@ fn refusal(point: &Point, programs: &Programs, events: &Events) -> Result<Option
     );
     Ok(Some(said.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::programs::{Place, Rendezvous};
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::{Path, PathBuf};
+
+    const READY: &str = r#"#!/bin/sh
+trap 'kill $!' TERM
+echo '{"event":"ready"}'
+sleep 60 &
+wait
+"#;
+    const REFUSES: &str = "#!/bin/sh\necho 'there is no device' >&2\nexit 1\n";
+
+    /// A folder with servers; removed at the end.
+    struct Servers(PathBuf);
+
+    impl Servers {
+        fn new(name: &str, epoll: &str, uring: &str) -> Self {
+            let name = format!("showdown-probe-{}-{name}", std::process::id());
+            let folder = std::env::temp_dir().join(name);
+            fs::create_dir_all(&folder).unwrap();
+            for (name, text) in [("server-epoll", epoll), ("server-uring", uring)] {
+                fs::write(folder.join(name), text).unwrap();
+                let executable = fs::Permissions::from_mode(0o755);
+                fs::set_permissions(folder.join(name), executable).unwrap();
+            }
+            Self(folder)
+        }
+
+        fn retain(&self, first: &str) -> Result<(Vec<String>, Vec<String>)> {
+            let mut experiment = Experiment::load("loopback").unwrap();
+            let wait = [first, "busy-poll:50"].map(|wait| wait.parse().unwrap());
+            experiment.axes.wait = wait.to_vec();
+            experiment.axes.mode.retain(|mode| mode.has_wait());
+            // Only on a veth may the kernel have something to poll; the commands are loopback's.
+            experiment.topology = crate::experiment::Network::Veth;
+            let points = matrix::expand(&experiment, 1 << 20).unwrap().points;
+            let programs = Programs {
+                folder: self.0.clone(),
+                server_cpu: 1,
+                client_cpu: 0,
+                network: Place::Loopback(1),
+                rendezvous: Rendezvous::at(Path::new("/nonexistent").to_owned()),
+            };
+            let events = Events::new()?;
+            let (kept, refused) = retain(&experiment, points, &programs, &events)?;
+            let baselines = kept.iter().all(|point| point.baseline == 0);
+            assert!(baselines, "the places of baselines have moved along");
+            let labels = kept.iter().map(|point| matrix::label(&point.cell, &experiment));
+            Ok((labels.collect(), refused))
+        }
+    }
+
+    impl Drop for Servers {
+        fn drop(&mut self) {
+            drop(fs::remove_dir_all(&self.0));
+        }
+    }
+
+    #[test]
+    fn what_a_server_refuses_is_left_out_in_its_own_words() {
+        let (kept, refused) = Servers::new("some", REFUSES, READY).retain("block").unwrap();
+        assert_eq!(kept, ["epoll block", "uring block", "uring busy-poll:50"]);
+        assert_eq!(refused, ["epoll with wait busy-poll:50: there is no device"]);
+    }
+
+    #[test]
+    fn a_baseline_that_is_refused_or_a_server_that_says_nothing_ends_the_run() {
+        let refuses = Servers::new("baseline", REFUSES, READY);
+        let message = refuses.retain("busy-poll").unwrap_err().to_string();
+        assert!(message.contains("the baseline epoll busy-poll cannot be measured"), "{message}");
+        let silent = Servers::new("silent", "#!/bin/sh\nexit 1\n", READY);
+        let message = silent.retain("block").unwrap_err().to_string();
+        assert!(message.contains("server-epoll ended") && message.contains("said nothing"));
+    }
+}
