@@ -362,6 +362,11 @@ impl Experiment {
             self.counts = false;
             quick.axes.replace(&mut self.axes);
         }
+        ensure!(
+            overrides.axes.mode.is_none() || !self.axes.mode.is_empty(),
+            "experiment {} has steps in the place of modes: leave out --modes",
+            self.name
+        );
         overrides.axes.clone().replace(&mut self.axes);
         for entry in &overrides.contenders {
             self.contenders.extend(Contender::named(entry)?);

@@ -183,6 +183,14 @@ fn steps_stand_for_modes_and_baseline() {
 }
 
 #[test]
+fn steps_have_no_modes_to_choose_from() {
+    let experiment = Experiment::parse("test", &with_steps()).unwrap();
+    let overrides = Overrides { axes: modes(&[Mode::Epoll]), ..Overrides::default() };
+    let message = experiment.with(&overrides).unwrap_err().to_string();
+    assert!(message.contains("steps in the place of modes: leave out --modes"), "{message}");
+}
+
+#[test]
 fn steps_that_cannot_be_are_refused_with_the_reason() {
     let check = |from: &str, to: &str, parts: &[&str]| {
         let text = with_steps();
