@@ -14,7 +14,8 @@ pub struct Cell {
     /// TCP of a bypass mode: `smoltcp`; kernel modes have none to choose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tcp: Option<String>,
-    /// How the server waits: `block` or `spin`; absent where the mode cannot choose.
+    /// How the server waits: `block`, `spin`, `busy-poll:50` or what else its `--wait` takes;
+    /// absent where the mode cannot choose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait: Option<String>,
     /// What joins client and server: `veth`, `loopback` or `memif`.
@@ -25,7 +26,7 @@ pub struct Cell {
     pub transport: Option<String>,
     /// Connections of the load; of a floor, frames in flight.
     pub connections: u64,
-    /// Path that is requested: `/plaintext`.
+    /// Path that is requested: `/plaintext`; empty for an echo.
     pub path: String,
     /// What the experiment calls it: a step of a waterfall, or a contender that is not ours, whose
     /// `mode` is `contender`.

@@ -15,8 +15,8 @@ pub struct Verdict {
     /// What the server was reached over, as in [`crate::Cell`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
-    /// What the experiment calls a server that is not ours, whose `mode` is `contender`: its verdict
-    /// is for information, and keeps no figure back.
+    /// What the experiment calls a server that is not ours, whose `mode` is `contender`: its
+    /// verdict is for information, and keeps no figure back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Inputs answered as the contract says.
