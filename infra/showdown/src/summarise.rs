@@ -1,5 +1,6 @@
 //! From measurements to a summary: which rounds count, and the figures of each cell.
 
+use crate::contender::CONTENDER;
 use crate::cost;
 use crate::experiment::Experiment;
 use crate::matrix::{self, Point, Subject};
@@ -95,7 +96,9 @@ pub(crate) fn summarise(
     let servers = points.iter().take_while(|point| point.subject != Subject::Floor).count();
     let floors = cells.split_off(servers);
     let mut modes = BTreeMap::new();
-    for CellFigures { cell, figures, .. } in &cells {
+    // Contenders have names; the mode that is written for all of them is none.
+    let ours = cells.iter().filter(|of| of.cell.mode != CONTENDER);
+    for CellFigures { cell, figures, .. } in ours {
         modes.entry(cell.mode.clone()).or_insert_with(|| figures.clone());
     }
     Ok(Summary {
