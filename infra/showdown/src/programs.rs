@@ -110,13 +110,22 @@ impl Programs {
         Ok(())
     }
 
-    /// SHA-256 of each binary that takes part, by name.
+    /// SHA-256 of each binary that takes part, by name; of a contender, of the program that its
+    /// command starts.
     ///
     /// # Errors
     /// Where one cannot be read.
     pub(crate) fn sha256(&self, points: &[Point]) -> io::Result<BTreeMap<String, String>> {
-        let hashed = |name: String| Ok((name.clone(), sha256_hex(&self.path(&name))?));
-        names(points).into_iter().map(hashed).collect()
+        let ours = names(points).into_iter().map(|name| (name.clone(), self.path(&name)));
+        let theirs = points.iter().filter_map(|point| match &point.subject {
+            Subject::Contender(contender) => {
+                let program = contender.program(&self.site(contender))?;
+                Some((contender.name.clone(), program))
+            }
+            Subject::Server(_) | Subject::Floor => None,
+        });
+        let programs: BTreeMap<String, PathBuf> = ours.chain(theirs).collect();
+        programs.into_iter().map(|(name, path)| Ok((name, sha256_hex(&path)?))).collect()
     }
 
     /// Where a binary lies.

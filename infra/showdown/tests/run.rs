@@ -451,6 +451,8 @@ fn a_server_that_is_not_ours_has_the_same_rounds_and_is_cleaned_up_after() {
     assert_eq!(cell["throughput_rps"]["median"], 1000.0);
     assert_eq!((&cell["errors"], &cell["obtained"]["version"]), (&0.into(), &"theirs 1.2".into()));
     assert_eq!(of_theirs(&summary["conformance"])[0]["failed"], 1);
+    let hash = summary["environment"]["binaries_sha256"]["theirs"].as_str();
+    assert_eq!(hash.map(str::len), Some(64), "of the program that was started");
     assert_eq!(summary["modes"]["contender"], Value::Null, "it has a name, and is no mode");
     let table = fs::read_to_string(folder.join("table.txt")).unwrap();
     assert!(table.contains("theirs (theirs 1.2) is not ours: it answers 4 of 5"), "{table}");

@@ -274,12 +274,17 @@ impl Contender {
         words
     }
 
+    /// Where its program lies; none where it is not there.
+    pub(crate) fn program(&self, site: &Site) -> Option<PathBuf> {
+        find(&site.fill(self.command.program()))
+    }
+
     /// Why it cannot be started on this machine, with the cure; none where its program is there.
     pub(crate) fn lacks(&self, site: &Site) -> Option<String> {
-        let program = site.fill(self.command.program());
-        if find(&program).is_some() {
+        if self.program(site).is_some() {
             return None;
         }
+        let program = site.fill(self.command.program());
         Some(match (&self.package, &self.build) {
             (Some(package), _) => {
                 let cure = format!("apt-get install --no-install-recommends {package}");
@@ -334,7 +339,7 @@ pub(crate) fn notes(summary: &Summary) -> Vec<String> {
 }
 
 /// Where a program lies: at its path, or in one of the folders of PATH or those of servers.
-pub(crate) fn find(program: &str) -> Option<PathBuf> {
+fn find(program: &str) -> Option<PathBuf> {
     if program.contains('/') {
         return Some(PathBuf::from(program)).filter(|path| path.is_file());
     }
