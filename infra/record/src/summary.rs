@@ -258,7 +258,8 @@ pub struct DisturbedRound {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Disturbance {
-    /// The rule: `steal`, `foreign-load`, `client-delayed`, `errors` or `server-ended`.
+    /// The rule: `steal`, `foreign-load`, `client-delayed`, `errors`, `server-ended` or
+    /// `client-limited` (an open loop that the generator could not keep).
     pub rule: String,
     /// The label of the cell in whose measurement it was seen.
     pub cell: String,

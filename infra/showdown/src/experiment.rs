@@ -5,6 +5,7 @@ mod steps;
 
 use crate::contender::{CONTENDERS_MAX, Contender};
 use crate::reach::{self, Transport};
+use crate::rounds::{Bounds, StopRule};
 use anyhow::{Context, Result, bail, ensure};
 pub(crate) use axes::{Axes, Mode, Network, Offloads, Service, Tcp, Wait};
 use axes::{check_connections, distinct};
@@ -143,13 +144,18 @@ pub(crate) struct Experiment {
     /// Largest share of the server's or the client's CPU that the hypervisor may take away
     /// before a round counts as disturbed, 0 to 1.
     pub(crate) steal_share_max: f64,
-    /// Seed of the order and of the bootstrap; drawn and recorded where the file has none.
+    /// Seed of the order; drawn and recorded where the file has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) seed: Option<u64>,
     /// Whether each round also measures what the links carry with no stack on them.
     pub(crate) floor: bool,
     /// Whether system calls and the like are counted in each cell, once, before the rounds.
     pub(crate) counts: bool,
+    /// When the run has enough rounds before it has all; absent where their number is fixed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stop: Option<StopRule>,
+    /// What else disturbs a round.
+    pub(crate) disturbed: Bounds,
     /// The axes of the matrix.
     pub(crate) axes: Axes,
     /// Cells named one by one, in their order, each a change to the one before it.
@@ -181,7 +187,10 @@ struct File {
     repeats: u32,
     budget_s: u32,
     steal_share_max: f64,
+    stop: Option<StopRule>,
     seed: Option<u64>,
+    #[serde(default)]
+    disturbed: Bounds,
     #[serde(default)]
     floor: bool,
     #[serde(default = "default_counts")]
@@ -330,6 +339,8 @@ impl Experiment {
                 budget_s: file.budget_s,
             },
             steal_share_max: file.steal_share_max,
+            stop: file.stop,
+            disturbed: file.disturbed,
             seed: file.seed,
             floor: file.floor,
             counts: file.counts,
@@ -385,6 +396,8 @@ impl Experiment {
             "steal_share_max = {} is a share: 0 to 1",
             self.steal_share_max
         );
+        self.disturbed.check().context("in its [disturbed] table")?;
+        self.stop.as_ref().map_or(Ok(()), StopRule::check)?;
         self.axes.check()?;
         self.check_steps()?;
         self.check_contenders()?;

@@ -37,6 +37,7 @@ mod progress;
 mod reach;
 mod report;
 mod results;
+mod rounds;
 mod run;
 mod selection;
 mod site;

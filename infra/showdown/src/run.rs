@@ -15,12 +15,13 @@ use crate::programs::{Place, Programs, Rendezvous, check_tools};
 use crate::progress::Progress;
 use crate::reach;
 use crate::results::Folder;
+use crate::rounds::{self, Ended};
 use crate::statistics;
-use crate::summarise::{self, Span, choose_rounds, count_of, steal_share, summarise};
+use crate::summarise::{Span, count_of, summarise};
 use crate::table;
 use crate::topology::{Names, Topology};
 use anyhow::{Context, Result, bail, ensure};
-use record::{Measurement, Summary};
+use record::{Counts, Environment, Measurement, Summary};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -104,8 +105,12 @@ pub(crate) fn run(
     }
     let verdicts = gate::examine(&points, &programs, events, folder.path())?;
     let points = gate::admitted(&experiment, points, &verdicts)?;
-    let measurements = take_rounds(&experiment, &points, &programs, events, &mut folder, seed)?;
-    let rounds = choose_rounds(&steal_shares(&measurements), &experiment, seed);
+    let run = Run { experiment: &experiment, points: &points, environment: &environment, seed };
+    let (measurements, ended) = run.take_rounds(&programs, events, &mut folder)?;
+    let judged = rounds::judge(&measurements, &experiment, &environment);
+    let mut rounds = rounds::choose(judged, &experiment, seed);
+    let widest = rounds::widest(&points, &measurements, &rounds.used, &experiment);
+    rounds.stop = Some(ended.stop(&experiment, rounds.used.len(), widest));
     let span = Span { started_utc: started.rfc3339(), finished_utc: Utc::now().rfc3339() };
     let mut summary = summarise(&experiment, &points, &measurements, rounds, environment, span)?;
     summary.conformance = verdicts;
@@ -184,91 +189,108 @@ fn seed_from(now: Utc) -> u64 {
     now.rfc3339().bytes().fold(0, |seed, byte| seed * 31 % (1 << 31) + u64::from(byte))
 }
 
-/// Measures rounds until there are enough undisturbed ones, or until no more are allowed.
-fn take_rounds(
-    experiment: &Experiment,
-    points: &[Point],
-    programs: &Programs,
-    events: &Events,
-    folder: &mut Folder,
+/// What is measured, and what rounds are judged by.
+struct Run<'a> {
+    experiment: &'a Experiment,
+    points: &'a [Point],
+    environment: &'a Environment,
     seed: u64,
-) -> Result<Vec<Measurement>> {
-    let effort = experiment.effort;
-    let bench = Bench {
-        events,
-        programs,
-        duration_s: effort.duration_s,
-        warmup: Duration::from_secs_f64(effort.warmup_s),
-        scratch: folder.path().to_owned(),
-    };
-    let mut counts = vec![None; points.len()];
-    if experiment.counts {
-        counts = cost::count_all(&bench, points)?;
-    }
-    let progress = Progress::new(points.len() * effort.rounds as usize);
-    let mut budget = Budget::new(Duration::from_secs(effort.budget_s.into()));
-    let mut all: Vec<Measurement> = Vec::new();
-    let (mut clean, mut round) = (0, 0);
-    while clean < effort.rounds && round < effort.rounds + effort.repeats {
-        if !budget.allows_another() {
-            progress.say("the time allowed is used up");
-            break;
+}
+
+impl Run<'_> {
+    /// Measures rounds until there are enough undisturbed ones, or until no more are allowed.
+    fn take_rounds(
+        &self,
+        programs: &Programs,
+        events: &Events,
+        folder: &mut Folder,
+    ) -> Result<(Vec<Measurement>, Ended)> {
+        let effort = self.experiment.effort;
+        let bench = Bench {
+            events,
+            programs,
+            duration_s: effort.duration_s,
+            warmup: Duration::from_secs_f64(effort.warmup_s),
+            scratch: folder.path().to_owned(),
+        };
+        let mut counts = vec![None; self.points.len()];
+        if self.experiment.counts {
+            counts = cost::count_all(&bench, self.points)?;
         }
-        round += 1;
-        let mut measured = Vec::with_capacity(points.len());
-        for (place, index) in (1..).zip(statistics::order(seed, round, points.len())) {
-            let point = &points[index];
-            let label = matrix::label(&point.cell, experiment);
+        let progress = Progress::new(self.points.len() * effort.rounds as usize);
+        let mut budget = Budget::new(Duration::from_secs(effort.budget_s.into()));
+        let mut all: Vec<Measurement> = Vec::new();
+        for round in 1..=effort.rounds + effort.repeats {
+            if !budget.allows_another() {
+                progress.say("the time allowed is used up");
+                return Ok((all, Ended::Budget));
+            }
+            let measured = self.take_round(round, &bench, &progress, folder, &mut counts)?;
+            budget.round_done();
+            all.extend(measured);
+            let judged = rounds::judge(&all, self.experiment, self.environment);
+            let words = judged.last().map_or_else(String::new, |last| rounds::words(&last.reasons));
+            progress.say(&round_line(&all, self.experiment, &words));
+            let clean = rounds::clean(&judged);
+            if clean.len() >= effort.rounds as usize {
+                return Ok((all, Ended::Complete));
+            }
+            if let Some(rule) = &self.experiment.stop {
+                let widest = rounds::widest(self.points, &all, &clean, self.experiment);
+                if rule.is_met(clean.len(), widest.as_ref()) {
+                    return Ok((all, Ended::Narrow));
+                }
+            }
+            if !words.is_empty() {
+                progress.expect_more(self.points.len());
+            }
+        }
+        Ok((all, Ended::Repeats))
+    }
+
+    /// Measures every cell once, in an order drawn for this round. The counts of each cell go with
+    /// its first measurement, and are none from then on.
+    fn take_round(
+        &self,
+        round: u32,
+        bench: &Bench<'_>,
+        progress: &Progress,
+        folder: &mut Folder,
+        counts: &mut [Option<Counts>],
+    ) -> Result<Vec<Measurement>> {
+        let order = statistics::order(self.seed, round, self.points.len());
+        let measure = |(place, index): (u32, usize)| {
+            let point = &self.points[index];
+            let label = matrix::label(&point.cell, self.experiment);
             progress.measuring(&format!("round {round}: {label}"));
             let mut measurement = bench
                 .measure(point, round, place)
                 .with_context(|| format!("round {round}, {label}"))?;
             measurement.counts = counts[index].take();
             folder.append_round(&measurement)?;
-            measured.push(measurement);
             progress.measured();
-        }
-        budget.round_done();
-        let disturbed = steal_share(&measured) > experiment.steal_share_max;
-        progress.say(&round_line(round, &measured, experiment, disturbed));
-        if disturbed {
-            progress.expect_more(points.len());
-        } else {
-            clean += 1;
-        }
-        all.extend(measured);
+            Ok(measurement)
+        };
+        (1..).zip(order).map(measure).collect()
     }
-    Ok(all)
 }
 
-fn round_line(
-    round: u32,
-    measured: &[Measurement],
-    experiment: &Experiment,
-    disturbed: bool,
-) -> String {
-    let mut rates: Vec<String> = measured
-        .iter()
+/// What the round measured last gave; `disturbed_by` is empty where nothing disturbed it.
+fn round_line(all: &[Measurement], experiment: &Experiment, disturbed_by: &str) -> String {
+    let round = all.last().map_or(0, |last| last.round);
+    let of_round = all.iter().filter(|measurement| measurement.round == round);
+    let mut rates: Vec<String> = of_round
         .map(|measurement| {
             let label = matrix::label(&measurement.cell, experiment);
             format!("{label} {:.1}k", measurement.load.throughput_rps / 1e3)
         })
         .collect();
     rates.sort();
-    let mark = if disturbed { ": disturbed" } else { "" };
-    format!(
-        "round {round}: {} requests/s; steal {:.1} %{mark}",
-        rates.join(", "),
-        steal_share(measured) * 100.0
-    )
-}
-
-/// The largest steal share of each round, in order from round 1.
-fn steal_shares(measurements: &[Measurement]) -> Vec<f64> {
-    measurements
-        .chunk_by(|left, right| left.round == right.round)
-        .map(summarise::steal_share)
-        .collect()
+    let rates = rates.join(", ");
+    match disturbed_by {
+        "" => format!("round {round}: {rates} requests/s"),
+        _ => format!("round {round}: {rates} requests/s; DISTURBED: {disturbed_by}"),
+    }
 }
 
 /// The time that rounds may take. The first round always runs; another is begun only if the

@@ -36,8 +36,10 @@ pub(crate) fn estimate(samples: &[f64]) -> Estimate {
     Logs::of(samples).estimate()
 }
 
-/// Mean and spread of the logarithms of some samples.
+/// Mean and spread of the logarithms of some samples over the first of them: equal samples have a
+/// mean of exactly 0, and so are estimated exactly.
 struct Logs {
+    first: f64,
     count: f64,
     mean: f64,
     /// Sample variance; 0 of a single sample.
@@ -47,14 +49,20 @@ struct Logs {
 impl Logs {
     fn of(samples: &[f64]) -> Self {
         assert!(!samples.is_empty(), "an estimate of no samples");
+        let first = samples[0];
         let count = samples.iter().fold(0.0, |count, _| count + 1.0);
         let logs = samples.iter().map(|sample| {
             assert!(*sample > 0.0, "{sample} is not positive");
-            sample.ln()
+            (sample / first).ln()
         });
         let mean = logs.clone().sum::<f64>() / count;
         let squares: f64 = logs.map(|log| (log - mean).powi(2)).sum();
-        Self { count, mean, variance: if count > 1.0 { squares / (count - 1.0) } else { 0.0 } }
+        Self {
+            first,
+            count,
+            mean,
+            variance: if count > 1.0 { squares / (count - 1.0) } else { 0.0 },
+        }
     }
 
     fn variance_of_mean(&self) -> f64 {
@@ -63,14 +71,14 @@ impl Logs {
 
     fn estimate(&self) -> Estimate {
         let quantile = if self.count > 1.0 { student_975(self.count - 1.0) } else { 0.0 };
-        around(self.mean, quantile * self.variance_of_mean().sqrt())
+        around(self.first, self.mean, quantile * self.variance_of_mean().sqrt())
     }
 }
 
-/// From logarithms back to the quantity.
-fn around(log: f64, half_width: f64) -> Estimate {
-    let ci95 = [(log - half_width).exp(), (log + half_width).exp()];
-    Estimate { median: log.exp(), ci95 }
+/// From logarithms over `unit` back to the quantity.
+fn around(unit: f64, log: f64, half_width: f64) -> Estimate {
+    let at = |log: f64| unit * log.exp();
+    Estimate { median: at(log), ci95: [at(log - half_width), at(log + half_width)] }
 }
 
 /// The 97.5 % quantile of Student's distribution, to three decimals: Abramowitz and Stegun 26.7.5
@@ -87,6 +95,12 @@ fn student_975(degrees: f64) -> f64 {
             / (384.0 * degrees.powi(3))
 }
 
+/// Half the width of an interval over the estimate: 0.03 is ±3 %.
+pub(crate) fn half_width(estimate: &Estimate) -> f64 {
+    let Estimate { median, ci95: [low, high] } = estimate;
+    (high - low) / 2.0 / median
+}
+
 /// The order in which a round measures `count` cells. Each round has a stream of its own, so that
 /// a repeated round does not move the ones after it.
 pub(crate) fn order(seed: u64, round: u32, count: usize) -> Vec<usize> {
@@ -99,4 +113,4 @@ pub(crate) fn order(seed: u64, round: u32, count: usize) -> Vec<usize> {
 
 #[cfg(test)]
 #[path = "statistics_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -119,7 +119,7 @@ impl Noise {
 }
 
 /// Box and Muller's method.
-fn normal(rng: &mut ChaCha12Rng) -> f64 {
+pub(crate) fn normal(rng: &mut ChaCha12Rng) -> f64 {
     let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
     radius * (std::f64::consts::TAU * rng.random::<f64>()).cos()
 }
@@ -150,7 +150,7 @@ fn median(samples: &[f64]) -> f64 {
 }
 
 fn geometric_mean(samples: &[f64]) -> f64 {
-    Logs::of(samples).mean.exp()
+    estimate(samples).median
 }
 
 /// The median of the means of all pairs.

@@ -5,22 +5,18 @@ use crate::cost;
 use crate::experiment::Experiment;
 use crate::matrix::{self, Point, Subject};
 use crate::reach::Transport;
-use crate::statistics::{SAMPLES_FOR_CI95, estimate};
+use crate::rounds;
+use crate::statistics::estimate;
 use anyhow::{Context, Result, ensure};
 use hdrhistogram::Histogram;
 use record::{
-    CellFigures, CpuCost, DisturbedRound, Environment, Figures, LoadErrors, Measurement,
-    Percentiles, Rounds, Summary, decode_histogram,
+    CellFigures, CpuCost, Environment, Figures, LoadErrors, Measurement, Percentiles, Rounds,
+    Summary, decode_histogram,
 };
 use std::collections::BTreeMap;
 
-/// With fewer undisturbed rounds than this, the least disturbed ones are used as well.
-const ROUNDS_MIN: usize = 3;
 /// Share of its CPU that a client uses where it is called the limit.
 const CLIENT_BUSY_MAX: f64 = 0.97;
-
-/// Share of the measured CPUs that other programs use where the reader is told.
-const FOREIGN_MAX: f64 = 0.05;
 
 /// When a run began and ended.
 #[derive(Clone, Debug)]
@@ -29,40 +25,6 @@ pub(crate) struct Span {
     pub(crate) started_utc: String,
     /// RFC 3339.
     pub(crate) finished_utc: String,
-}
-
-/// Decides which rounds the figures come from.
-///
-/// `steal_shares` has the largest share of each round measured, in order from round 1.
-pub(crate) fn choose_rounds(steal_shares: &[f64], experiment: &Experiment, seed: u64) -> Rounds {
-    let numbered = (1_u32..).zip(steal_shares.iter().copied());
-    let (clean, mut disturbed): (Vec<_>, Vec<_>) =
-        numbered.partition(|(_, share)| *share <= experiment.steal_share_max);
-    disturbed.sort_by(|(_, left), (_, right)| left.total_cmp(right));
-    let lacking = ROUNDS_MIN.min(steal_shares.len()).saturating_sub(clean.len());
-    let mut used: Vec<u32> =
-        clean.iter().chain(disturbed.iter().take(lacking)).map(|(round, _)| *round).collect();
-    used.sort_unstable();
-    disturbed.sort_by_key(|(round, _)| *round);
-    let disturbed = disturbed.into_iter().map(|(round, steal_share)| DisturbedRound {
-        round,
-        steal_share,
-        used: used.contains(&round),
-        reasons: Vec::new(),
-    });
-    Rounds {
-        wanted: experiment.effort.rounds,
-        disturbed: disturbed.collect(),
-        used,
-        steal_share_max: experiment.steal_share_max,
-        seed,
-        stop: None,
-    }
-}
-
-/// The largest share of any measurement of a round.
-pub(crate) fn steal_share(round: &[Measurement]) -> f64 {
-    round.iter().map(|measurement| measurement.cpu.steal_share).fold(0.0, f64::max)
 }
 
 /// Computes the summary.
@@ -255,7 +217,7 @@ fn notes(
     notes.extend(note_on_floors(points));
     notes.extend(notes_on_baselines(experiment, points));
     notes.extend(notes_on_drivers(experiment, points, cells));
-    notes.extend(notes_on_rounds(rounds));
+    notes.extend(rounds::notes(rounds));
     let failed = labels(&|index| cells[index].figures.errors > 0);
     if !failed.is_empty() {
         notes.push(format!(
@@ -285,7 +247,7 @@ fn notes(
     }
     let foreign = by_cell.iter().map(|of_cell| foreign_share(of_cell, environment));
     let foreign = foreign.fold(0.0, f64::max);
-    if foreign > FOREIGN_MAX {
+    if foreign > experiment.disturbed.foreign_share_max {
         notes.push(format!(
             "FOREIGN LOAD: other programs used up to {:.0} % of the two CPUs: end them and run \
              again.",
@@ -379,48 +341,6 @@ fn notes_on_drivers(
     obtained.into_iter().map(note).collect()
 }
 
-fn notes_on_rounds(rounds: &Rounds) -> Vec<String> {
-    let mut notes = Vec::new();
-    let used = rounds.used.len();
-    let bound = rounds.steal_share_max * 100.0;
-    if !rounds.disturbed.is_empty() {
-        let list = |used: bool| -> Vec<String> {
-            let chosen = rounds.disturbed.iter().filter(|round| round.used == used);
-            chosen
-                .map(|round| format!("round {} ({:.1} %)", round.round, round.steal_share * 100.0))
-                .collect()
-        };
-        let (dropped, kept) = (list(false), list(true));
-        if !dropped.is_empty() {
-            notes.push(format!(
-                "The hypervisor took more than {bound:.0} % of a CPU in {}: dropped.",
-                dropped.join(", ")
-            ));
-        }
-        if !kept.is_empty() {
-            notes.push(format!(
-                "DISTURBED: the hypervisor took more than {bound:.0} % of a CPU in {}, \
-                 which are used for want of better ones.",
-                kept.join(", ")
-            ));
-        }
-    }
-    if u32::try_from(used).is_ok_and(|used| used < rounds.wanted) {
-        notes.push(format!(
-            "Only {used} of {} rounds are used: the time or the repeats allowed were used up.",
-            rounds.wanted
-        ));
-    }
-    if used < SAMPLES_FOR_CI95 {
-        notes.push(format!(
-            "{} are few: with less than {SAMPLES_FOR_CI95} the intervals hold only if the noise \
-             of the logarithms is symmetric.",
-            count_of(used, "round")
-        ));
-    }
-    notes
-}
-
 /// `1 round`, `2 rounds`.
 pub(crate) fn count_of(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
@@ -444,8 +364,9 @@ fn client_says_limit(of_cell: &[&Measurement]) -> bool {
 }
 
 /// Share of the server's and the client's CPU that went to user code of other processes. Kernel
-/// code is left out: soft interrupts on behalf of the two cannot be told from others there.
-fn foreign_share(of_cell: &[&Measurement], environment: &Environment) -> f64 {
+/// code is left out: soft interrupts on behalf of the two cannot be told from others there. CPUs
+/// are accounted by the tick, so that a window of few ticks could give more than there is.
+pub(crate) fn foreign_share(of_cell: &[&Measurement], environment: &Environment) -> f64 {
     let measured = [environment.server_cpu, environment.client_cpu];
     let (mut foreign_s, mut window_s) = (0.0, 0.0);
     for Measurement { cpu, window_s: window, .. } in of_cell {
@@ -454,9 +375,9 @@ fn foreign_share(of_cell: &[&Measurement], environment: &Environment) -> f64 {
         foreign_s += user_s - cpu.server.user_s - cpu.client.user_s;
         window_s += window * 2.0;
     }
-    if window_s > 0.0 { foreign_s / window_s } else { 0.0 }
+    if window_s > 0.0 { (foreign_s / window_s).clamp(0.0, 1.0) } else { 0.0 }
 }
 
 #[cfg(test)]
 #[path = "summarise_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -4,11 +4,11 @@ use super::*;
 use crate::experiment::{Axes, Mode, Tcp, Wait};
 use proptest::prelude::*;
 use record::{
-    ClientRecord, CpuAccount, CpuTime, Estimate, Latency, LoadReport, LoadSetup, Network,
-    ProcessTime, ServerRecord, encode_histogram,
+    ClientRecord, CpuAccount, CpuTime, DisturbedRound, Estimate, Latency, LoadReport, LoadSetup,
+    Network, ProcessTime, ServerRecord, encode_histogram,
 };
 
-fn experiment() -> Experiment {
+pub(crate) fn experiment() -> Experiment {
     let mut experiment = Experiment::load("quick").unwrap();
     experiment.axes = Axes {
         mode: vec![Mode::Epoll, Mode::Xdp],
@@ -23,7 +23,7 @@ fn experiment() -> Experiment {
     experiment
 }
 
-fn environment() -> Environment {
+pub(crate) fn environment() -> Environment {
     Environment {
         command_line: vec!["showdown".to_owned()],
         showdown_version: "0".to_owned(),
@@ -49,7 +49,7 @@ fn environment() -> Environment {
     }
 }
 
-fn load(rps: u32, latencies_us: &[u32]) -> LoadReport {
+pub(crate) fn load(rps: u32, latencies_us: &[u32]) -> LoadReport {
     let mut histogram = Histogram::<u64>::new(3).unwrap();
     for us in latencies_us {
         histogram.record(u64::from(*us) * 1000).unwrap();
@@ -114,7 +114,7 @@ fn ready(mode: &str) -> serde_json::Value {
     }
 }
 
-fn measurement(point: &Point, round: u32, load: LoadReport) -> Measurement {
+pub(crate) fn measurement(point: &Point, round: u32, load: LoadReport) -> Measurement {
     let time = |cpu, busy_s| CpuTime {
         cpu,
         user_s: busy_s / 2.0,
@@ -154,7 +154,7 @@ fn measurement(point: &Point, round: u32, load: LoadReport) -> Measurement {
     }
 }
 
-fn rounds(used: &[u32]) -> Rounds {
+pub(crate) fn rounds(used: &[u32]) -> Rounds {
     Rounds {
         wanted: 3,
         used: used.to_vec(),
@@ -282,15 +282,19 @@ fn the_reader_is_told_what_weakens_the_figures() {
         measurement.cpu.cpus[1].user_s = 0.0;
     }
     let mut weak = rounds(&[1, 2]);
+    let reasons = |evidence: &str| {
+        let (rule, cell) = ("steal".to_owned(), "xdp".to_owned());
+        vec![record::Disturbance { rule, cell, evidence: evidence.to_owned() }]
+    };
     weak.disturbed = vec![
-        DisturbedRound { round: 1, steal_share: 0.2, used: true, reasons: Vec::new() },
-        DisturbedRound { round: 3, steal_share: 0.3, used: false, reasons: Vec::new() },
+        DisturbedRound { round: 1, steal_share: 0.2, used: true, reasons: reasons("20.0 %") },
+        DisturbedRound { round: 3, steal_share: 0.3, used: false, reasons: reasons("30.0 %") },
     ];
     let summary = summary_of(&measurements, weak).unwrap();
     noted(&summary, "closed-loop");
     noted(&summary, "xdp obtained: attach native, copy copy.");
-    noted(&summary, "in round 3 (30.0 %): dropped");
-    noted(&summary, "in round 1 (20.0 %), which are used for want of better ones");
+    noted(&summary, "Round 3 is dropped: steal (xdp: 30.0 %)");
+    noted(&summary, "DISTURBED: round 1 is used for want of better ones: steal (xdp: 20.0 %)");
     noted(&summary, "Only 2 of 3 rounds");
     noted(&summary, "2 rounds are few");
     noted(&summary, "The client's CPU was at least 97 % busy with epoll, xdp");
@@ -298,22 +302,6 @@ fn the_reader_is_told_what_weakens_the_figures() {
     noted(&summary, "other programs used up to 12 % of the two CPUs");
     let quiet = summary_of(&three_rounds(), rounds(&[1, 2, 3])).unwrap();
     assert_eq!(quiet.notes.len(), 3, "{:?}", quiet.notes);
-}
-
-#[test]
-fn disturbed_rounds_are_used_only_for_want_of_better_ones() {
-    let check = |steal_shares: &[f64], used: &[u32], disturbed: &[(u32, bool)]| {
-        let rounds = choose_rounds(steal_shares, &experiment(), 1);
-        assert_eq!(rounds.used, used, "{steal_shares:?}");
-        let listed: Vec<(u32, bool)> =
-            rounds.disturbed.iter().map(|round| (round.round, round.used)).collect();
-        assert_eq!(listed, disturbed, "{steal_shares:?}");
-    };
-    check(&[0.0, 0.05, 0.01], &[1, 2, 3], &[]);
-    check(&[0.0, 0.2, 0.0, 0.0], &[1, 3, 4], &[(2, false)]);
-    check(&[0.3, 0.2, 0.0, 0.1], &[2, 3, 4], &[(1, false), (2, true), (4, true)]);
-    check(&[0.3], &[1], &[(1, true)]);
-    check(&[], &[], &[]);
 }
 
 #[test]

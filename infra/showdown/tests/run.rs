@@ -150,6 +150,10 @@ repeats = 0
 budget_s = 60
 steal_share_max = 1.0
 seed = 7
+# Whatever else the machine does, no round is dropped.
+[disturbed]
+foreign_share_max = 1.0
+client_delayed_share_max = 1.0
 [axes]
 mode = ["epoll", "hyper"]
 connections = [32]

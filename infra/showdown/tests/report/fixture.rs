@@ -182,6 +182,7 @@ pub(crate) fn summary(cells: &[(Cell, f64)]) -> Summary {
 fn verdict(mode: &str, failed: u64) -> Verdict {
     Verdict {
         mode: mode.to_owned(),
+        name: None,
         tcp: None,
         wait: None,
         link: None,
