@@ -32,6 +32,7 @@ mod plan;
 mod probe;
 mod process;
 mod procfs;
+mod profile;
 mod programs;
 mod progress;
 mod reach;
@@ -104,6 +105,9 @@ struct Run {
     /// Make the results folder in this one
     #[arg(long, value_name = "DIR", default_value = "results")]
     out: PathBuf,
+    /// After the rounds, sample each server and its client with perf, and draw flame graphs
+    #[arg(long)]
+    profile: bool,
     /// Folder of the servers and of loadgen [default: where this program lies]
     #[arg(long, value_name = "DIR")]
     bin_dir: Option<PathBuf>,
@@ -153,7 +157,7 @@ fn run(arguments: Run) -> Result<ExitCode> {
     let bin_dir = arguments.bin_dir.map_or_else(run::own_folder, Ok)?;
     // From here on a signal ends the run in order.
     let events = Events::new()?;
-    let options = Options { out: arguments.out, bin_dir };
+    let options = Options { out: arguments.out, bin_dir, profile: arguments.profile };
     let outcome = run::run(experiment, &options, &events)?;
     print(&format!("{}\n", outcome.table))?;
     // The figures are safe in their folder, whatever becomes of the page.

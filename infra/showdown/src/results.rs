@@ -76,11 +76,7 @@ impl Folder {
     /// # Errors
     /// Where it cannot be written or renamed.
     pub(crate) fn finish(mut self) -> Result<PathBuf> {
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&self.partial)? {
-            let name = entry?.file_name();
-            names.push(name.into_string().ok().context("a file's name is not UTF-8")?);
-        }
+        let mut names = files(&self.partial, "")?;
         names.sort();
         let mut manifest = String::new();
         for name in names {
@@ -93,6 +89,22 @@ impl Folder {
         self.done = true;
         Ok(self.finished.clone())
     }
+}
+
+/// Names of the files of a folder, and of those in the folders in it, `folder/file`.
+fn files(folder: &Path, prefix: &str) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().into_string().ok().context("a file's name is not UTF-8")?;
+        let name = format!("{prefix}{name}");
+        if entry.file_type()?.is_dir() {
+            names.extend(files(&entry.path(), &format!("{name}/"))?);
+        } else {
+            names.push(name);
+        }
+    }
+    Ok(names)
 }
 
 impl Drop for Folder {
@@ -131,6 +143,17 @@ mod tests {
         );
         assert!(Folder::create(&out, "run").is_err(), "a finished folder is not written again");
         assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
+        fs::remove_dir_all(&out).unwrap();
+    }
+
+    #[test]
+    fn files_of_inner_folders_are_in_the_manifest() {
+        let out = scratch("inner");
+        let folder = Folder::create(&out, "run").unwrap();
+        fs::create_dir(folder.path().join("profile")).unwrap();
+        folder.write("profile/x.svg", "abc").unwrap();
+        let manifest = fs::read_to_string(folder.finish().unwrap().join(MANIFEST)).unwrap();
+        assert!(manifest.contains("15ad  profile/x.svg\n"), "{manifest}");
         fs::remove_dir_all(&out).unwrap();
     }
 

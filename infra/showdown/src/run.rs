@@ -11,6 +11,7 @@ use crate::matrix::{self, Plan, Point};
 use crate::measure::Bench;
 use crate::probe;
 use crate::process::Events;
+use crate::profile;
 use crate::programs::{Place, Programs, Rendezvous, check_tools};
 use crate::progress::Progress;
 use crate::reach;
@@ -41,6 +42,8 @@ pub(crate) struct Options {
     pub(crate) out: PathBuf,
     /// The folder of the servers and the generator.
     pub(crate) bin_dir: PathBuf,
+    /// Whether flame graphs are drawn.
+    pub(crate) profile: bool,
 }
 
 /// What a run leaves.
@@ -106,7 +109,14 @@ pub(crate) fn run(
     let verdicts = gate::examine(&points, &programs, events, folder.path())?;
     let points = gate::admitted(&experiment, points, &verdicts)?;
     let run = Run { experiment: &experiment, points: &points, environment: &environment, seed };
-    let (measurements, ended) = run.take_rounds(&programs, events, &mut folder)?;
+    let bench = bench(&experiment, &programs, events, &folder);
+    let (measurements, ended) = run.take_rounds(&bench, &mut folder)?;
+    let mut profile_notes = Vec::new();
+    if options.profile {
+        let labels: Vec<String> =
+            points.iter().map(|point| matrix::label(&point.cell, &experiment)).collect();
+        profile_notes = profile::profile_all(&bench, &points, &labels)?;
+    }
     let judged = rounds::judge(&measurements, &experiment, &environment);
     let mut rounds = rounds::choose(judged, &experiment, seed);
     let widest = rounds::widest(&points, &measurements, &rounds.used, &experiment);
@@ -116,6 +126,7 @@ pub(crate) fn run(
     summary.conformance = verdicts;
     let on_contenders = contender::notes(&summary);
     summary.notes.extend(on_contenders);
+    summary.notes.extend(profile_notes);
     summary.notes.extend(left_out.iter().map(|combination| format!("Left out: {combination}.")));
     let table = table::render(&summary, &experiment);
     write_files(&folder, &experiment, &summary, &table, topology.as_ref())?;
@@ -189,6 +200,21 @@ fn seed_from(now: Utc) -> u64 {
     now.rfc3339().bytes().fold(0, |seed, byte| seed * 31 % (1 << 31) + u64::from(byte))
 }
 
+fn bench<'a>(
+    experiment: &Experiment,
+    programs: &'a Programs,
+    events: &'a Events,
+    folder: &Folder,
+) -> Bench<'a> {
+    Bench {
+        events,
+        programs,
+        duration_s: experiment.effort.duration_s,
+        warmup: Duration::from_secs_f64(experiment.effort.warmup_s),
+        scratch: folder.path().to_owned(),
+    }
+}
+
 /// What is measured, and what rounds are judged by.
 struct Run<'a> {
     experiment: &'a Experiment,
@@ -201,21 +227,13 @@ impl Run<'_> {
     /// Measures rounds until there are enough undisturbed ones, or until no more are allowed.
     fn take_rounds(
         &self,
-        programs: &Programs,
-        events: &Events,
+        bench: &Bench<'_>,
         folder: &mut Folder,
     ) -> Result<(Vec<Measurement>, Ended)> {
         let effort = self.experiment.effort;
-        let bench = Bench {
-            events,
-            programs,
-            duration_s: effort.duration_s,
-            warmup: Duration::from_secs_f64(effort.warmup_s),
-            scratch: folder.path().to_owned(),
-        };
         let mut counts = vec![None; self.points.len()];
         if self.experiment.counts {
-            counts = cost::count_all(&bench, self.points)?;
+            counts = cost::count_all(bench, self.points)?;
         }
         let progress = Progress::new(self.points.len() * effort.rounds as usize);
         let mut budget = Budget::new(Duration::from_secs(effort.budget_s.into()));
@@ -225,7 +243,7 @@ impl Run<'_> {
                 progress.say("the time allowed is used up");
                 return Ok((all, Ended::Budget));
             }
-            let measured = self.take_round(round, &bench, &progress, folder, &mut counts)?;
+            let measured = self.take_round(round, bench, &progress, folder, &mut counts)?;
             budget.round_done();
             all.extend(measured);
             let judged = rounds::judge(&all, self.experiment, self.environment);

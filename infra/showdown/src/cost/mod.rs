@@ -15,7 +15,7 @@ mod events;
 mod memory;
 mod per_response;
 mod polls;
-mod process_tree;
+pub(crate) mod process_tree;
 mod section;
 
 pub(crate) use counted::{COUNTED_S, count_all};
