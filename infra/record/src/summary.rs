@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 /// The result of an experiment, computed from its measurements.
 ///
 /// Version 2 has `floors` and `share_of_floor`, and cells as [`Cell`] describes them. Version 3 has
-/// `hypothesis`, `steps`, `cost`, `stop` and the reasons of disturbed rounds.
+/// `hypothesis`, `steps`, `cost`, `latency_ratio_to_baseline`, `stop` and the reasons of disturbed
+/// rounds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Summary {
@@ -79,6 +80,10 @@ pub struct Figures {
     pub cost: Option<Cost>,
     /// Throughput over that of the baseline's cell in the same round: one sample for each round.
     pub ratio_to_baseline: Estimate,
+    /// Percentiles of latency over those of the baseline's cell in the same round: one sample for
+    /// each round. Absent before version 3, and where a round has no latency.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_ratio_to_baseline: Option<LatencyRatios>,
     /// Throughput over that of the link's floor with as many frames in flight, at most 256, in the
     /// same round: one sample for each round. Absent where no floor was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -187,6 +192,19 @@ pub struct Estimate {
     /// Its 95 % confidence interval, `[low, high]`: Student's, on logarithms; of one sample, twice
     /// the sample. Before version 3 it was a bootstrap of the middle sample.
     pub ci95: [f64; 2],
+}
+
+/// Percentiles of latency over those of the baseline: less than 1 is faster.
+///
+/// Each sample is of one round. The percentiles that are shown come from the merged histogram of
+/// all rounds, so that their quotient is not exactly this ratio.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LatencyRatios {
+    /// Of the medians.
+    pub p50: Estimate,
+    /// Of the 99th percentiles.
+    pub p99: Estimate,
 }
 
 /// Percentiles of latency, in microseconds.

@@ -43,6 +43,7 @@ mod run;
 mod selection;
 mod site;
 mod statistics;
+mod steps;
 mod summarise;
 mod table;
 mod topology;

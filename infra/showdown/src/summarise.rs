@@ -7,11 +7,12 @@ use crate::matrix::{self, Point, Subject};
 use crate::reach::Transport;
 use crate::rounds;
 use crate::statistics::estimate;
+use crate::steps;
 use anyhow::{Context, Result, ensure};
 use hdrhistogram::Histogram;
 use record::{
-    CellFigures, CpuCost, Environment, Figures, LoadErrors, Measurement, Percentiles, Rounds,
-    Summary, decode_histogram,
+    CellFigures, CpuCost, Environment, Estimate, Figures, LatencyRatios, LoadErrors, Measurement,
+    Percentiles, Rounds, Summary, decode_histogram,
 };
 use std::collections::BTreeMap;
 
@@ -54,6 +55,8 @@ pub(crate) fn summarise(
         cells.push(CellFigures { cell: point.cell.clone(), figures, obtained });
     }
     let notes = notes(experiment, &rounds, points, &cells, &by_cell, &environment);
+    // An experiment has no steps as yet: none is planned.
+    let steps = steps::figures(std::iter::empty(), &by_cell);
     // The floors are the last of the matrix.
     let servers = points.iter().take_while(|point| point.subject != Subject::Floor).count();
     let floors = cells.split_off(servers);
@@ -74,7 +77,7 @@ pub(crate) fn summarise(
         modes,
         cells,
         floors,
-        steps: Vec::new(),
+        steps,
         conformance: Vec::new(),
         rounds,
         notes,
@@ -130,6 +133,7 @@ fn figures(
         cpu_s_per_million: cpu_cost(of_cell),
         cost: None,
         ratio_to_baseline: estimate(&ratios_to(baseline)),
+        latency_ratio_to_baseline: latency_ratios(of_cell, baseline)?,
         share_of_floor: floor.map(|floor| estimate(&ratios_to(floor))),
         errors: errors_by_kind.total() + server_errors,
         errors_by_kind,
@@ -171,6 +175,29 @@ fn latency(of_cell: &[&Measurement]) -> Result<Percentiles> {
         p99_99: at(99.99),
         max,
     })
+}
+
+/// Ratios of the rounds' own percentiles; none where a round has no sample to divide by.
+fn latency_ratios(
+    of_cell: &[&Measurement],
+    baseline: &[&Measurement],
+) -> Result<Option<LatencyRatios>> {
+    let ratio = |percentile| -> Result<Option<Estimate>> {
+        let mut ratios = Vec::with_capacity(of_cell.len());
+        for (own, other) in of_cell.iter().zip(baseline) {
+            ratios.push(percentile_us(own, percentile)? / percentile_us(other, percentile)?);
+        }
+        let known = ratios.iter().all(|ratio| ratio.is_finite() && *ratio > 0.0);
+        Ok(known.then(|| estimate(&ratios)))
+    };
+    let (p50, p99) = (ratio(50.0)?, ratio(99.0)?);
+    Ok(p50.zip(p99).map(|(p50, p99)| LatencyRatios { p50, p99 }))
+}
+
+/// A percentile of one measurement's latency, in microseconds; 0 where it has no sample.
+pub(crate) fn percentile_us(measurement: &Measurement, percentile: f64) -> Result<f64> {
+    let histogram = decode_histogram(&measurement.load.latency.histogram_ns)?;
+    Ok(ns_to_us(histogram.value_at_percentile(percentile)))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "2^53 ns are a hundred days")]

@@ -165,15 +165,20 @@ pub(crate) fn rounds(used: &[u32]) -> Rounds {
     }
 }
 
-fn summary_of(measurements: &[Measurement], rounds: Rounds) -> Result<Summary> {
+pub(crate) fn summary_of(measurements: &[Measurement], rounds: Rounds) -> Result<Summary> {
     let experiment = experiment();
     let points = matrix::expand(&experiment, 1 << 20).unwrap().points;
     let span = Span { started_utc: String::new(), finished_utc: String::new() };
     summarise(&experiment, &points, measurements, rounds, environment(), span)
 }
 
+/// epoll, then xdp.
+pub(crate) fn points() -> Vec<Point> {
+    matrix::expand(&experiment(), 1 << 20).unwrap().points
+}
+
 /// epoll and xdp over three rounds; xdp is twice, three times and four times as fast.
-fn three_rounds() -> Vec<Measurement> {
+pub(crate) fn three_rounds() -> Vec<Measurement> {
     let points = matrix::expand(&experiment(), 1 << 20).unwrap().points;
     let rates = [(1000, 2000), (1000, 3000), (500, 2000)];
     let mut all = Vec::new();
@@ -204,6 +209,11 @@ fn ratios_are_taken_within_a_round_and_summarised_by_their_geometric_mean() {
     assert!(close(rate("epoll"), 5e8_f64.cbrt()) && close(rate("xdp") / rate("epoll"), median));
     assert_eq!(summary.cells.len(), 2);
     assert_eq!(summary.cells[1].figures, summary.modes["xdp"]);
+    // Half the latency in every round; the histogram has three digits.
+    let LatencyRatios { p50, p99 } = summary.modes["xdp"].latency_ratio_to_baseline.unwrap();
+    for Estimate { median, ci95: [low, high] } in [p50, p99] {
+        assert!((median - 0.5).abs() < 1e-3 && low <= median && median <= high, "{median}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::cost;
 use crate::experiment::Experiment;
 use crate::matrix;
 use crate::summarise::count_of;
-use record::{CellFigures, Environment, Estimate, Figures, Summary, Verdict};
+use record::{CellFigures, Environment, Estimate, Figures, Step, Summary, Verdict};
 use std::fmt::Write;
 
 /// Headings over several columns: the first column and how many, and the words.
@@ -13,6 +13,9 @@ const GROUPS: [(usize, usize, &str); 4] =
 
 /// Characters of a conformance failure that the table shows; summary.json has all of it.
 const FAILURE_CHARS: usize = 160;
+
+/// Columns of a note.
+const NOTE_COLUMNS: usize = 80;
 
 /// Spaces between columns.
 const BETWEEN: usize = 2;
@@ -66,6 +69,7 @@ pub(crate) fn render(summary: &Summary, experiment: &Experiment) -> String {
     for verdict in ours.filter(|verdict| verdict.failed > 0) {
         let _ = writeln!(text, "{}", failed_line(verdict));
     }
+    text.push_str(&waterfall(&summary.steps));
     text.push('\n');
     let costs = cost::section(summary, experiment);
     if !costs.is_empty() {
@@ -73,9 +77,53 @@ pub(crate) fn render(summary: &Summary, experiment: &Experiment) -> String {
         text.push('\n');
     }
     for note in &summary.notes {
-        let _ = writeln!(text, "* {note}");
+        text.push_str(&wrapped(note));
     }
     text
+}
+
+/// What each step of a waterfall brought; nothing for an experiment without steps.
+fn waterfall(steps: &[Step]) -> String {
+    if steps.is_empty() {
+        return String::new();
+    }
+    let shown = |Estimate { median, ci95: [low, high] }: &Estimate| {
+        format!("{median:.3} [{low:.3}, {high:.3}]")
+    };
+    let heading = ["waterfall", "step before [95 % CI]", "first [95 % CI]"];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    for (place, step) in steps.iter().enumerate() {
+        let mark = if step.changes_client { " *" } else { "" };
+        let name = format!("{}{mark}", step.name);
+        // The first is compared with nothing.
+        let ratios = [&step.ratio_to_previous, &step.ratio_to_first];
+        let ratios = ratios.map(|ratio| if place == 0 { "-".to_owned() } else { shown(ratio) });
+        rows.push([vec![name], ratios.to_vec()].concat());
+    }
+    let mut text = format!("\n{}", aligned(&[(1, 2, "requests/s over those of the")], &rows));
+    if steps.iter().any(|step| step.changes_client) {
+        text.push_str(
+            "* The client or the link is another: the step is not of the server alone.\n",
+        );
+    }
+    text
+}
+
+/// A note as an item of a list, in lines that a terminal does not break.
+pub(crate) fn wrapped(note: &str) -> String {
+    let mut text = String::from("*");
+    let mut columns = 1;
+    for word in note.split_whitespace() {
+        let length = word.chars().count();
+        if columns + 1 + length > NOTE_COLUMNS && columns > 1 {
+            text.push_str("\n ");
+            columns = 1;
+        }
+        text.push(' ');
+        text.push_str(word);
+        columns += 1 + length;
+    }
+    text + "\n"
 }
 
 fn row(of: &CellFigures, experiment: &Experiment) -> Vec<String> {
@@ -198,6 +246,44 @@ mod tests {
         check(999.6, "1.00 ms");
         check(45_678.0, "45.7 ms");
         check(2_000_000.0, "2.00 s");
+    }
+
+    #[test]
+    fn notes_are_broken_between_words_and_words_are_not() {
+        assert_eq!(wrapped("One  note."), "* One note.\n");
+        let lines = wrapped(&"twelve chars ".repeat(20));
+        assert!(lines.lines().all(|line| line.chars().count() <= NOTE_COLUMNS), "{lines}");
+        assert!(lines.lines().skip(1).all(|line| line.starts_with("  ")), "{lines}");
+        let long = "x".repeat(100);
+        assert_eq!(wrapped(&format!("a {long} b")), format!("* a\n  {long}\n  b\n"));
+    }
+
+    #[test]
+    fn a_waterfall_shows_every_step_and_marks_another_client() {
+        let estimate = |median: f64| Estimate { median, ci95: [median * 0.9, median * 1.1] };
+        let step = |name: &str, previous, first, changes_client| Step {
+            name: name.to_owned(),
+            change: String::new(),
+            cell: 0,
+            ratio_to_previous: estimate(previous),
+            ratio_to_first: estimate(first),
+            changes_client,
+        };
+        let steps = [
+            step("blocking", 1.0, 1.0, false),
+            step("spinning", 1.5, 1.5, false),
+            step("memory", 2.0, 3.0, true),
+        ];
+        let expect = "
+                          requests/s over those of the
+waterfall  step before [95 % CI]       first [95 % CI]
+blocking                       -                     -
+spinning    1.500 [1.350, 1.650]  1.500 [1.350, 1.650]
+memory *    2.000 [1.800, 2.200]  3.000 [2.700, 3.300]
+* The client or the link is another: the step is not of the server alone.
+";
+        assert_eq!(waterfall(&steps), expect);
+        assert_eq!(waterfall(&[]), "");
     }
 
     #[test]

@@ -2,16 +2,11 @@
 
 use super::stop::Widest;
 use super::*;
-use crate::matrix::{self, Point};
 use crate::statistics;
-use crate::summarise::tests::{environment, experiment, load, measurement};
+use crate::summarise::tests::{environment, experiment, load, measurement, points};
 use rand::SeedableRng;
 use rand::rngs::ChaCha12Rng;
 use record::{Disturbance, LoadClient, LoadErrors, Measurement};
-
-fn points() -> Vec<Point> {
-    matrix::expand(&experiment(), 1 << 20).unwrap().points
-}
 
 /// epoll and xdp, at 1,000 and 2,000 requests per second, in so many rounds.
 fn measured(rounds: u32) -> Vec<Measurement> {

@@ -119,6 +119,7 @@ fn figures(rps: f64, baseline_rps: f64) -> Figures {
         cpu_s_per_million: CpuCost { server: 6e5 / rps, client: 5e5 / rps, rest: 3e5 / rps },
         cost: Some(cost(rps)),
         ratio_to_baseline: if is_baseline { exactly } else { estimate(ratio) },
+        latency_ratio_to_baseline: None,
         share_of_floor: None,
         errors: 0,
         errors_by_kind: LoadErrors::default(),
