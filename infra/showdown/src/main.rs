@@ -11,6 +11,8 @@
 //!                 └──► plan
 //! ```
 //!
+//! `showdown compare` reads two such folders.
+//!
 //! What it deliberately does not do: answer or send requests; the servers and the generator are
 //! programs of their own, and only their output is known here.
 #![forbid(unsafe_code)]
@@ -18,6 +20,7 @@
 mod available;
 mod clock;
 mod commands;
+mod compare;
 mod contender;
 mod cost;
 mod doctor;
@@ -51,6 +54,7 @@ mod tune;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use compare::Comparison;
 use process::{Events, Interrupted};
 use run::Options;
 use selection::Selection;
@@ -76,6 +80,8 @@ enum Command {
     Plan(Plan),
     /// Make the page, the text and the CSV files of a results folder again, or check them
     Report(report::Arguments),
+    /// Compare two runs: B over A, with intervals, and what differs around them
+    Compare(Compare),
     /// Bring the local topology up or down, or show it
     Topology {
         /// What to do
@@ -123,6 +129,31 @@ struct Plan {
     bin_dir: Option<PathBuf>,
 }
 
+#[derive(Args)]
+struct Compare {
+    /// Results folder of the run to compare with
+    #[arg(value_name = "A")]
+    before: PathBuf,
+    /// Results folder of the run that is compared
+    #[arg(value_name = "B")]
+    after: PathBuf,
+    /// Exit with 99 if a cell's throughput is lower by more than this, and its whole 95 % interval
+    /// says so; needs six rounds on either side
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    fail_if_slower: Option<f64>,
+    /// Print JSON instead of tables
+    #[arg(long)]
+    json: bool,
+}
+
+/// `5%` or `5` as 0.05.
+fn percent(text: &str) -> Result<f64, String> {
+    match text.trim().trim_end_matches('%').trim_end().parse::<f64>() {
+        Ok(percent) if (0.0..100.0).contains(&percent) => Ok(percent / 100.0),
+        _ => Err("it is not 0% to less than 100%, for example 5%".to_owned()),
+    }
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum Verb {
     /// Make the namespaces and the veth pair
@@ -139,6 +170,7 @@ fn main() -> ExitCode {
         Command::List => list(),
         Command::Plan(arguments) => plan(arguments),
         Command::Report(arguments) => make_report(&arguments),
+        Command::Compare(arguments) => compare(&arguments),
         Command::Topology { verb, dry_run } => topology(verb, dry_run),
         Command::Doctor { json, interface } => doctor(json, interface),
         Command::Tune(command) => tune::run(command).and_then(|text| print(&text)),
@@ -184,6 +216,14 @@ fn plan(arguments: Plan) -> Result<ExitCode> {
     let experiment = arguments.selection.experiment()?;
     let bin_dir = arguments.bin_dir.map_or_else(run::own_folder, Ok)?;
     print(&plan::describe(experiment, bin_dir)?)
+}
+
+fn compare(Compare { before, after, fail_if_slower, json }: &Compare) -> Result<ExitCode> {
+    let comparison = Comparison::of(before, after, *fail_if_slower)?;
+    let text =
+        if *json { serde_json::to_string_pretty(&comparison)? + "\n" } else { comparison.render() };
+    let printed = print(&text)?;
+    Ok(if comparison.is_slower() { ExitCode::from(compare::SLOWER) } else { printed })
 }
 
 fn topology(verb: Verb, dry_run: bool) -> Result<ExitCode> {

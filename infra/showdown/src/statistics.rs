@@ -36,6 +36,25 @@ pub(crate) fn estimate(samples: &[f64]) -> Estimate {
     Logs::of(samples).estimate()
 }
 
+/// The ratio of two geometric means whose samples are not paired, `of / to`, with its 95 %
+/// confidence interval: Welch's, which does not take the two to be equally noisy.
+///
+/// # Panics
+/// As [`estimate`].
+pub(crate) fn unpaired_ratio(of: &[f64], to: &[f64]) -> Estimate {
+    let (of, to) = (Logs::of(of), Logs::of(to));
+    let variances = [of.variance_of_mean(), to.variance_of_mean()];
+    let variance: f64 = variances.iter().sum();
+    // Welch and Satterthwaite's degrees of freedom; a side without noise brings none.
+    let parts = variances.iter().zip([of.count, to.count]);
+    let inverse: f64 = parts
+        .filter(|(variance, _)| **variance > 0.0)
+        .map(|(part, count)| (part / variance).powi(2) / (count - 1.0))
+        .sum();
+    let degrees = if inverse > 0.0 { 1.0 / inverse } else { 1.0 };
+    around(of.first / to.first, of.mean - to.mean, student_975(degrees) * variance.sqrt())
+}
+
 /// Mean and spread of the logarithms of some samples over the first of them: equal samples have a
 /// mean of exactly 0, and so are estimated exactly.
 struct Logs {
