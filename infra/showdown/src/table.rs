@@ -14,8 +14,9 @@ const GROUPS: [(usize, usize, &str); 4] =
 /// Characters of a conformance failure that the table shows; summary.json has all of it.
 const FAILURE_CHARS: usize = 160;
 
-/// Columns of a note.
+/// Columns of a note, and those that are kept for a percent sign that must not begin a line.
 const NOTE_COLUMNS: usize = 80;
+const PERCENT_COLUMNS: usize = 3;
 
 /// Spaces between columns.
 const BETWEEN: usize = 2;
@@ -115,7 +116,9 @@ pub(crate) fn wrapped(note: &str) -> String {
     let mut columns = 1;
     for word in note.split_whitespace() {
         let length = word.chars().count();
-        if columns + 1 + length > NOTE_COLUMNS && columns > 1 {
+        // A percent sign stays with its number.
+        let breaks = columns > 1 && !word.starts_with('%');
+        if breaks && columns + 1 + length + PERCENT_COLUMNS > NOTE_COLUMNS {
             text.push_str("\n ");
             columns = 1;
         }
@@ -254,6 +257,9 @@ mod tests {
         let lines = wrapped(&"twelve chars ".repeat(20));
         assert!(lines.lines().all(|line| line.chars().count() <= NOTE_COLUMNS), "{lines}");
         assert!(lines.lines().skip(1).all(|line| line.starts_with("  ")), "{lines}");
+        let percents = wrapped(&"5 %, ".repeat(40));
+        assert!(percents.lines().all(|line| line.chars().count() <= NOTE_COLUMNS), "{percents}");
+        assert!(!percents.contains("\n  %"), "{percents}");
         let long = "x".repeat(100);
         assert_eq!(wrapped(&format!("a {long} b")), format!("* a\n  {long}\n  b\n"));
     }

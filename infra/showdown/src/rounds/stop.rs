@@ -100,7 +100,7 @@ impl Ended {
         let rounds = count_of(used, "round");
         let mut reason = match self {
             Self::Narrow => format!("Stopped after {rounds}, when every ratio was known well"),
-            Self::Complete => format!("All {rounds} wanted were measured"),
+            Self::Complete => format!("Measured {rounds}, as many as were wanted"),
             Self::Repeats => format!(
                 "Only {used} of {} rounds are used: the {} repeats allowed were used up",
                 effort.rounds, effort.repeats
@@ -119,7 +119,7 @@ impl Ended {
             ));
         }
         let half_width_max = experiment.stop.map(|rule| rule.half_width);
-        if let Some(bound) = half_width_max {
+        if let Some(bound) = half_width_max.filter(|_| !widest.label.is_empty()) {
             let word = if widest.half_width <= bound { "within" } else { "wider than" };
             reason.push_str(&format!(", {word} the ±{} % asked for", bound * 100.0));
         }

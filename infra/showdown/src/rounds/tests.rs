@@ -210,6 +210,7 @@ fn the_run_stops_once_every_interval_is_narrow_and_says_so() {
     assert!(said(Ended::Repeats, 0.05).contains("the 10 repeats allowed"));
     let alone = Ended::Complete.stop(&experiment, 1, None);
     assert!(alone.widest.is_empty() && alone.half_width == 0.0, "{alone:?}");
+    assert_eq!(alone.reason, "Measured 1 round, as many as were wanted.", "nothing was compared");
 }
 
 #[test]
