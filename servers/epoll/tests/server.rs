@@ -4,7 +4,10 @@ server_testing::suite!(env!("CARGO_BIN_EXE_server-epoll"));
 
 mod own {
     server_testing::suite!(env!("CARGO_BIN_EXE_server-epoll");
-        threads { a_spinning_server_answers idle_polls_are_counted waiting_that_cannot_be_had_is_refused }
+        threads {
+            a_spinning_server_answers idle_polls_are_counted
+            waiting_that_cannot_be_had_is_refused
+        }
         bounds { descriptors_freed_elsewhere_are_noticed }
     );
 }

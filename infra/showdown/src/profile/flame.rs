@@ -174,13 +174,10 @@ mod tests {
         has("4 samples of cpu-clock at 499 Hz");
         has("<title>main: 100.0 %, 4 of 4 samples</title><rect x=\"10.0\"");
         // Half of 1,180 pixels, above main, first by its name.
-        has(
-            "<title>&lt;x&gt;::f: 50.0 %, 2 of 4 samples</title><rect x=\"10.0\" y=\"40.0\" width=\"590.0\"",
-        );
-        has(&format!(
-            "<title>send: 25.0 %, 1 of 4 samples</title><rect x=\"600.0\" y=\"40.0\" \
-                      width=\"295.0\" height=\"16\" fill=\"{KERNEL_FILL}\""
-        ));
+        has("<title>&lt;x&gt;::f: 50.0 %, 2 of 4 samples</title><rect x=\"10.0\"");
+        has("y=\"40.0\" width=\"590.0\" height=\"16\"");
+        has("<title>send: 25.0 %, 1 of 4 samples</title><rect x=\"600.0\"");
+        has(&format!("y=\"40.0\" width=\"295.0\" height=\"16\" fill=\"{KERNEL_FILL}\""));
         assert_eq!(svg.matches("<g>").count(), svg.matches("</g>").count());
         assert!(!svg.contains("<script"));
     }

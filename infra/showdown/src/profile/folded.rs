@@ -65,7 +65,8 @@ impl Stacks {
 /// `worker-0  cpu-clock: `; the name of a thread may have spaces, that of an event has none.
 fn heading(line: &str) -> Option<(String, &str)> {
     let (thread, event) = line.trim().rsplit_once(char::is_whitespace)?;
-    Some((thread.trim().to_owned(), event.trim_end_matches(':')))
+    // How precise perf asked it to be follows a colon: `cpu-clock:ppp:`.
+    Some((thread.trim().to_owned(), event.split(':').next().unwrap_or(event)))
 }
 
 /// `  ffffffff81e2f2e2 __sys_sendto`.
@@ -79,7 +80,7 @@ fn frame(line: &str) -> Option<Frame> {
 mod tests {
     use super::*;
 
-    const SCRIPT: &str = "worker-0   cpu-clock: \n\
+    const SCRIPT: &str = "worker-0   cpu-clock:ppp: \n\
         \tffffffff8200d9b5 tcp_sendmsg\n\
         \t          10aba4 __send\n\
         \tffffffffffffffff [unknown]\n\
