@@ -42,6 +42,9 @@ pub struct Environment {
     pub server_cpu: usize,
     /// The CPU that the load generator was pinned to.
     pub client_cpu: usize,
+    /// What each of the two does beside, by its number: the soft interrupts of which frames.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cpu_roles: BTreeMap<String, String>,
     /// Frequency governor of the server's CPU.
     pub governor: Option<String>,
     /// Clock source of the kernel.

@@ -62,6 +62,8 @@ pub(crate) fn read(
         server_cpu_siblings: may_read(&format!("{server_cpu}/topology/thread_siblings_list")),
         server_cpu: programs.server_cpu,
         client_cpu: programs.client_cpu,
+        // What the experiment asks for decides.
+        cpu_roles: BTreeMap::new(),
         governor: may_read(&format!("{server_cpu}/cpufreq/scaling_governor")),
         clock_source: may_read("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
         memory_bytes: memory_bytes(&must_read("/proc/meminfo")?),

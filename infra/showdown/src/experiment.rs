@@ -7,7 +7,7 @@ use crate::contender::{CONTENDERS_MAX, Contender};
 use crate::reach::{self, Transport};
 use crate::rounds::{Bounds, StopRule};
 use anyhow::{Context, Result, bail, ensure};
-pub(crate) use axes::{Axes, Mode, Network, Offloads, Service, Tcp, Wait};
+pub(crate) use axes::{Axes, Mode, Network, Offloads, Service, Softirq, Tcp, Wait};
 use axes::{check_connections, distinct};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -151,6 +151,8 @@ pub(crate) struct Experiment {
     pub(crate) floor: bool,
     /// Whether system calls and the like are counted in each cell, once, before the rounds.
     pub(crate) counts: bool,
+    /// Which CPU does the soft interrupts of frames that arrive.
+    pub(crate) softirq: Softirq,
     /// When the run has enough rounds before it has all; absent where their number is fixed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) stop: Option<StopRule>,
@@ -195,6 +197,8 @@ struct File {
     floor: bool,
     #[serde(default = "default_counts")]
     counts: bool,
+    #[serde(default)]
+    softirq: Softirq,
     axes: Axes,
     #[serde(default)]
     step: Vec<Step>,
@@ -344,6 +348,7 @@ impl Experiment {
             seed: file.seed,
             floor: file.floor,
             counts: file.counts,
+            softirq: file.softirq,
             axes: file.axes,
             steps: file.step,
             contenders,
@@ -395,6 +400,11 @@ impl Experiment {
             (0.0..=1.0).contains(&self.steal_share_max),
             "steal_share_max = {} is a share: 0 to 1",
             self.steal_share_max
+        );
+        ensure!(
+            self.softirq == Softirq::Sender || self.topology == Network::Veth,
+            "softirq says which CPU receives over veth, and loopback has none: set topology = \
+             \"veth\", or leave softirq out"
         );
         self.disturbed.check().context("in its [disturbed] table")?;
         self.stop.as_ref().map_or(Ok(()), StopRule::check)?;

@@ -45,6 +45,7 @@ mod rounds;
 mod run;
 mod selection;
 mod site;
+mod softirq;
 mod statistics;
 mod steps;
 mod summarise;

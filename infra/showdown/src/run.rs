@@ -17,6 +17,7 @@ use crate::progress::Progress;
 use crate::reach;
 use crate::results::Folder;
 use crate::rounds::{self, Ended};
+use crate::softirq::{self, Placement};
 use crate::statistics;
 use crate::summarise::{Span, count_of, summarise};
 use crate::table;
@@ -93,7 +94,9 @@ pub(crate) fn run(
     events.check()?;
     let (points, refused) = probe::retain(&experiment, points, &programs, events)?;
     left_out.extend(refused);
-    let environment = environment::read(&programs, programs.sha256(&points)?)?;
+    let placement = Placement::apply(experiment.softirq, &programs)?;
+    let mut environment = environment::read(&programs, programs.sha256(&points)?)?;
+    environment.cpu_roles = softirq::roles(experiment.softirq, &programs);
 
     eprintln!(
         "{}: {}, {} of {} s, about {:.0} s in all",
@@ -127,10 +130,12 @@ pub(crate) fn run(
     let on_contenders = contender::notes(&summary);
     summary.notes.extend(on_contenders);
     summary.notes.extend(profile_notes);
+    summary.notes.push(softirq::note(experiment.softirq).to_owned());
     summary.notes.extend(left_out.iter().map(|combination| format!("Left out: {combination}.")));
     let table = table::render(&summary, &experiment);
     write_files(&folder, &experiment, &summary, &table, topology.as_ref())?;
     let folder = folder.finish()?;
+    drop(placement);
     topology.map_or(Ok(()), Topology::take_down)?;
     Ok(Outcome { folder, table })
 }

@@ -223,6 +223,20 @@ impl Network {
     }
 }
 
+/// Which CPU does the soft interrupts of frames that arrive over veth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Softirq {
+    /// That of the sender, as the kernel does it unless told otherwise.
+    #[default]
+    Sender,
+    /// That of the receiver, by receive packet steering.
+    Rps,
+    /// That of the receiver, in a thread for each end; turns GRO on, without which veth has no
+    /// NAPI.
+    ThreadedNapi,
+}
+
 /// The axes of the matrix. An axis that a mode does not have is left out of its cells.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
