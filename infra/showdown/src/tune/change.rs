@@ -11,6 +11,8 @@ pub(super) type Log = Vec<String>;
 
 /// Applies a profile whole, or not at all: what was done before something fails is undone.
 ///
+/// Where there is nothing to change, nothing is left to be undone, and the journal is removed.
+///
 /// # Errors
 /// Where another is applied already, and where something that is not optional fails.
 pub(super) fn apply(
@@ -33,11 +35,16 @@ pub(super) fn apply(
                 done = Err(error);
                 break;
             }
-            log.push(format!("left out: {}: {error:#}", setting.name()));
+            log.push(format!("left out: {error:#}"));
         }
     }
     match done.and_then(|()| journal.complete()) {
-        Ok(()) => Ok(log),
+        Ok(()) => {
+            if place.read()?.is_none_or(|record| record.entries.is_empty()) {
+                place.keep(&header, &[])?;
+            }
+            Ok(log)
+        }
         Err(error) => {
             let undone = undo(machine, place, false)
                 .context("and not all of it could be undone; cure: showdown tune revert --force");
@@ -64,7 +71,8 @@ fn set(
     log: &mut Log,
 ) -> Result<()> {
     if is_left_out(machine, setting, interface) {
-        log.push(format!("left out: {}: the interface is no device on a bus", setting.name()));
+        let name = setting.name().replace("{interface}", interface.unwrap_or_default());
+        log.push(format!("left out: {name}: the interface is no device on a bus"));
         return Ok(());
     }
     let mut failed = None;

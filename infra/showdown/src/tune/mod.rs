@@ -23,6 +23,9 @@ use journal::Place;
 use profile::{Profile, Step};
 use std::path::PathBuf;
 
+/// Where old values are kept: what does not outlive a boot lies where nothing does.
+const DEFAULT_STATE: &str = "/run/showdown-tune/journal";
+
 /// What to do with profiles.
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -70,8 +73,18 @@ pub(crate) enum Command {
 #[derive(Args)]
 pub(crate) struct State {
     /// Keep the old values in this file
-    #[arg(long = "state", value_name = "FILE", default_value = "/run/showdown-tune/journal")]
+    #[arg(long = "state", value_name = "FILE", default_value = DEFAULT_STATE)]
     file: PathBuf,
+}
+
+impl State {
+    /// The command that undoes what is kept here.
+    fn revert(&self) -> String {
+        if self.file.as_os_str() == DEFAULT_STATE {
+            return "showdown tune revert".to_owned();
+        }
+        format!("showdown tune revert --state {}", self.file.display())
+    }
 }
 
 /// Runs the command and returns what is to be printed.
@@ -96,7 +109,11 @@ pub(crate) fn run(command: Command) -> Result<String> {
             }
             let place = Place::take(&state.file)?;
             let mut log = change::apply(&machine, &profile, interface.as_deref(), &place)?;
-            log.push(format!("applied: {}; to undo it: showdown tune revert", profile.name));
+            log.push(if state.file.exists() {
+                format!("applied: {}; to undo it: {}", profile.name, state.revert())
+            } else {
+                format!("{}: nothing to change here", profile.name)
+            });
             log.extend(advice(&machine, &profile));
             Ok(lines(&log))
         }

@@ -148,7 +148,7 @@ fn a_profile_is_applied_and_reverted_exactly() {
             "/sys/class/net/eth1/queues/rx-1/rps_cpus: 00000000,00000000 -> 2",
             // The driver rounds, and what it made of it is known as ours.
             "ethtool -C eth1 rx-usecs: 8 -> 48",
-            "left out: adaptive-rx: ethtool -C eth1 adaptive-rx: this machine has no such setting",
+            "left out: ethtool -C eth1 adaptive-rx: this machine has no such setting",
         ]
     );
     assert_ne!(lab.state(), before);
@@ -187,6 +187,18 @@ fn whenever_the_power_fails_revert_restores_everything() {
         }
     }
     assert!(crashes > 45, "{crashes} crashes");
+}
+
+#[test]
+fn where_nothing_is_to_change_nothing_is_left_to_undo() {
+    let lab = Lab::new();
+    let head = "summary = 'A.'\nsource = 'B.'\n";
+    let same = "[[setting]]\nsysctl = 'net.core.busy_poll'\nvalue = '0'\nwhy = 'C.'\n";
+    let lacks = "[[setting]]\nring = 'rx'\nvalue = '1'\noptional = true\nwhy = 'D.'\n";
+    let log = lab.apply(&format!("{head}{same}{lacks}")).unwrap();
+    assert_eq!(log, ["left out: ethtool -G eth1 rx: this machine has no such setting"]);
+    assert!(!lab.journal_exists());
+    lab.apply(PROFILE).unwrap();
 }
 
 #[test]
