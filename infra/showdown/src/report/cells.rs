@@ -204,7 +204,10 @@ fn words(cell: &Cell, peers: &[&Cell]) -> Vec<String> {
     let transports: BTreeSet<Option<&str>> =
         of_link().map(|other| other.transport.as_deref()).collect();
     let transport = cell.transport.as_ref().filter(|_| transports.len() > 1);
-    let path = tells(|cell| cell.payload_bytes.is_none().then_some(cell.path.as_str()));
+    // A payload says its path, so that only those of cells without one can differ.
+    let plain = |cell: &&&Cell| cell.payload_bytes.is_none();
+    let paths: BTreeSet<&str> = peers.iter().filter(plain).map(|cell| cell.path.as_str()).collect();
+    let path = Some(cell.path.clone()).filter(|_| plain(&&cell) && paths.len() > 1);
     [
         tells(|cell| cell.link.as_deref()),
         tells(|cell| cell.tcp.as_deref()),

@@ -57,6 +57,22 @@ impl BarRow {
     fn end(&self, origin: f64) -> f64 {
         self.start(origin) + self.parts.iter().map(|(_, length)| length).sum::<f64>()
     }
+
+    /// As much of the label as fits before the figure; the table has all of it.
+    fn short_label(&self) -> String {
+        let room = (WIDTH - 2.0 * LEFT - 15.0) / CHAR_WIDTH - chars(&self.text) - 1.0;
+        if chars(&self.label) <= room {
+            return self.label.clone();
+        }
+        let mut short = String::new();
+        for character in self.label.chars() {
+            if chars(&short) + 1.0 >= room {
+                break;
+            }
+            short.push(character);
+        }
+        short.trim_end().to_owned() + "…"
+    }
 }
 
 impl Bars<'_> {
@@ -102,9 +118,9 @@ impl Bars<'_> {
             canvas.line("grid", (x, top), (x, bottom));
             let words = short(&(self.format)(tick));
             let half = CHAR_WIDTH * chars(&words) / 2.0;
-            // Labels of close ticks would lie on each other, or beyond the edge.
-            if x - half > last && x + half <= WIDTH {
-                let x = x.max(half);
+            let x = x.clamp(half, WIDTH - half);
+            // Labels of close ticks would lie on each other.
+            if x - half > last {
                 canvas.text("tick", Anchor::Middle, (x, bottom + 15.0), &words);
                 last = x + half + CHAR_WIDTH;
             }
@@ -132,7 +148,8 @@ impl Bars<'_> {
         let origin = self.origin();
         let class = &row.look.class;
         canvas.marker(&format!("{class} marker"), row.look.marker, (LEFT + 5.0, top + 9.0));
-        canvas.text("label", Anchor::Start, (LEFT + 15.0, top + 13.0), &row.label);
+        let label = row.short_label();
+        canvas.text("label", Anchor::Start, (LEFT + 15.0, top + 13.0), &label);
         canvas.text("value", Anchor::End, (WIDTH - LEFT, top + 13.0), &row.text);
         let (mut from, y) = (row.start(origin), top + WORDS);
         for (part, length) in &row.parts {

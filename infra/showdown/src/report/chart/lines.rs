@@ -99,6 +99,10 @@ impl Lines<'_> {
         let mut last = f64::NEG_INFINITY;
         for (tick, words) in self.x.ticks(x) {
             let place = x.at(tick);
+            // An axis may end before the last of the ticks that it was given.
+            if place > WIDTH - RIGHT + 0.5 {
+                continue;
+            }
             canvas.line("grid", (place, TOP), (place, BOTTOM));
             let half = CHAR_WIDTH * chars(&words) / 2.0;
             let centre = place.min(WIDTH - half);

@@ -5,8 +5,8 @@ use std::fmt::{self, Write};
 /// Width of every picture, in its own units. Pictures are scaled to the column that they are in,
 /// and this is narrow enough for words to stay readable on a telephone.
 pub(in crate::report) const WIDTH: f64 = 480.0;
-/// About how wide a character of the small print is.
-pub(in crate::report) const CHAR_WIDTH: f64 = 6.6;
+/// About how wide a character of the small print is in a wide font.
+pub(in crate::report) const CHAR_WIDTH: f64 = 7.4;
 
 /// Half the size of a marker.
 const MARKER: f64 = 4.0;
