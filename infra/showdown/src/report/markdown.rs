@@ -39,7 +39,10 @@ pub(super) fn render(view: &View<'_>) -> String {
         let failed = super::text::list(&failed);
         text.push_str(&format!("* FAILED conformance, and has no figures: {failed}.\n"));
     }
-    text.push_str("\n`report.html` in this folder has the pictures, the environment and the commands to reproduce it.\n");
+    text.push_str(
+        "\n`report.html` in this folder has the pictures, the environment and the commands to do it \
+         again.\n",
+    );
     text
 }
 

@@ -42,9 +42,8 @@ impl Canvas {
     pub(in crate::report) fn rect(&mut self, class: &str, from: (f64, f64), to: (f64, f64)) {
         let (x, y) = (from.0.min(to.0), from.1.min(to.1));
         let (width, height) = ((from.0 - to.0).abs(), (from.1 - to.1).abs());
-        self.put(format_args!(
-            r#"<rect class="{class}" x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}"/>"#
-        ));
+        let size = format!(r#"width="{width:.1}" height="{height:.1}""#);
+        self.put(format_args!(r#"<rect class="{class}" x="{x:.1}" y="{y:.1}" {size}/>"#));
     }
 
     /// A line through points.

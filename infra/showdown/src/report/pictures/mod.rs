@@ -45,7 +45,8 @@ fn of_how_many(shown: usize, all: usize) -> String {
         return String::new();
     }
     format!(
-        " {shown} of {all} cells are drawn, at the first value of every axis; the table above has all."
+        " {shown} of {all} cells are drawn, at the first value of every axis; the table above has \
+         all."
     )
 }
 
