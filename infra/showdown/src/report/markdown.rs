@@ -40,8 +40,8 @@ pub(super) fn render(view: &View<'_>) -> String {
         text.push_str(&format!("* FAILED conformance, and has no figures: {failed}.\n"));
     }
     text.push_str(
-        "\n`report.html` in this folder has the pictures, the environment and the commands to do it \
-         again.\n",
+        "\n`report.html` in this folder has the pictures, the environment and the commands to do \
+         it again.\n",
     );
     text
 }

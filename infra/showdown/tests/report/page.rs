@@ -106,8 +106,10 @@ fn faults_of_a_page_are_seen() {
     let scratch = Scratch::new("faults");
     let folder = scratch.folder("run", &plain());
     let faults = "<div style=\"width:1500px\" id=\"wide\">x</div>\
-                  <figure id=\"empty\"><svg viewBox=\"0 0 480 10\"><text x=\"9\" y=\"9\">one</text>\
-                  <text x=\"9\" y=\"9\">two</text><text x=\"470\" y=\"9\">three</text></svg></figure>\
+                  <figure id=\"empty\"><svg viewBox=\"0 0 480 10\">\
+                  <text x=\"9\" y=\"9\">one</text>\
+                  <text x=\"9\" y=\"9\">two</text><text x=\"470\" y=\"9\">three</text></svg>\
+                  </figure>\
                   <script>console.error('a complaint')</script></main>";
     let page = page_of(&folder).replace("</main>", faults);
     let (frames, said) = open(&scratch.0, &page);
