@@ -33,6 +33,8 @@ counts! {
     tx_bytes,
     /// Dropped: shorter than an Ethernet header, or longer than the link carries.
     tx_bad_length_frames,
+    /// Dropped: the port took no more, and has no link.
+    tx_link_down_frames,
     /// Left in the caller's burst, because the transmit ring is full. Counted at each try.
     tx_refused_frames,
     /// Calls of `alloc` that found too few free frames.

@@ -141,6 +141,15 @@ impl Queue for DpdkQueue {
             self.counts.tx_frames += done as u64 - unsendable;
             self.counts.tx_bytes += bytes - bytes_of(burst.frames());
             if done < good && unsendable == 0 {
+                if !self.is_up() {
+                    // What waits for a peer that is gone would keep everything behind it waiting.
+                    self.counts.tx_link_down_frames += burst.len() as u64;
+                    let left = burst.len();
+                    for frame in burst.drain(left) {
+                        self.pair.free(&frame);
+                    }
+                    break;
+                }
                 self.counts.tx_refused_frames += burst.len() as u64;
                 break;
             }
