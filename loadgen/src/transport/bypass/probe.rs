@@ -25,7 +25,7 @@ pub(crate) fn reach(
         Some(Lane::Memif(queue)) => probe(queue, settings, &peers),
         Some(Lane::Xdp(queue)) => probe(queue, settings, &peers),
         #[cfg(feature = "dpdk")]
-        Some(Lane::Dpdk(queue)) => probe(queue, settings, &peers),
+        Some(Lane::Dpdk(queue)) => probe_apart(queue, settings, &peers),
         None => Ok(()),
     }
 }
@@ -78,6 +78,24 @@ impl Handler for Probe {
     fn request(&self, _slot: usize) -> &[u8] {
         &[]
     }
+}
+
+/// As [`probe`], on a thread of its own that DPDK knows. What lies in the mempool's cache of a thread
+/// is out of the reach of others, and the thread of the load takes over the cache of this one.
+#[cfg(feature = "dpdk")]
+fn probe_apart(
+    queue: queue_dpdk::DpdkQueue,
+    settings: &Settings,
+    peers: &[SocketAddrV4],
+) -> Result<(), String> {
+    std::thread::scope(|scope| {
+        let body = || {
+            queue.register_thread().map_err(|error| error.to_string())?;
+            probe(queue, settings, peers)
+        };
+        let probing = scope.spawn(body).join();
+        probing.unwrap_or_else(|_| Err("the thread of the probe has panicked".to_owned()))
+    })
 }
 
 /// From the first source alone: the way of the others is the same.
