@@ -47,6 +47,11 @@ impl Link {
         if self.socket.is_some() { "memif" } else { "xdp" }
     }
 
+    /// The socket of a memif.
+    pub(crate) fn socket(&self) -> Option<&str> {
+        self.socket.as_deref()
+    }
+
     /// The address that the frames carry.
     pub(crate) fn address(&self) -> SocketAddrV4 {
         self.address

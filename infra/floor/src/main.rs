@@ -19,9 +19,10 @@ mod link;
 mod reflect;
 mod report;
 mod send;
+mod testpmd;
 
 use anyhow::{Context, Result};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use link::{End, Link};
 use send::Load;
 use std::path::PathBuf;
@@ -45,9 +46,21 @@ enum Command {
         /// CPU to poll on [default: any]
         #[arg(long, value_name = "CPU")]
         cpu: Option<usize>,
+        /// What reflects: our queue, or dpdk-testpmd on a memif
+        #[arg(long, value_name = "WHO", value_enum, default_value_t = By::Queue)]
+        by: By,
     },
     /// Send frames and take them back, and print how many came back in a second
     Send(Send),
+}
+
+/// What reflects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum By {
+    /// A queue of this project.
+    Queue,
+    /// The program of DPDK that forwards frames between its ports.
+    Testpmd,
 }
 
 #[derive(Args)]
@@ -98,7 +111,8 @@ struct Send {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Reflect { link, cpu } => {
+        Command::Reflect { link, cpu, by: By::Testpmd } => testpmd::run(&link, cpu),
+        Command::Reflect { link, cpu, by: By::Queue } => {
             link.open(End::Far).and_then(|open| reflect::run(open, &link, cpu))
         }
         Command::Send(send) => run_send(&send),

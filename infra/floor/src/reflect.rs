@@ -52,6 +52,7 @@ fn ready_line(queue: &impl Queue, link: &Link) -> Value {
     })
 }
 
-fn say(line: &Value) -> Result<()> {
+/// Prints a line of JSON.
+pub(crate) fn say(line: &Value) -> Result<()> {
     writeln!(std::io::stdout(), "{line}").context("standard output is closed")
 }

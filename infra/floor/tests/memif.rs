@@ -67,6 +67,45 @@ fn every_frame_that_was_sent_is_accounted_for() {
     assert!(!socket.exists(), "the socket's file goes with its server");
 }
 
+/// DPDK reflects what our queue sends; said aloud where it is not installed.
+#[test]
+fn testpmd_reflects_as_well() {
+    if Command::new("dpdk-testpmd").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: no dpdk-testpmd: apt-get install dpdk-dev");
+        return;
+    }
+    let (socket, json) = (path("testpmd"), path("testpmd-json"));
+    let (socket_text, json_text) = (socket.display().to_string(), json.display().to_string());
+    let mut far = Command::new(FLOOR);
+    far.args(["reflect", "--by", "testpmd", "--socket", &socket_text]).stdout(Stdio::piped());
+    let mut far = Reflector(far.spawn().expect("it starts"));
+    let mut output = BufReader::new(far.0.stdout.take().expect("piped"));
+    let mut line = String::new();
+    output.read_line(&mut line).expect("a line");
+    let ready: Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!((&ready["event"], &ready["reflector"]), (&"ready".into(), &"testpmd".into()));
+
+    let mut near = Command::new(FLOOR);
+    near.args(["send", "--socket", &socket_text, "--in-flight", "32", "--duration", "1"]);
+    near.args(["--json", &json_text]);
+    let sent = near.output().expect("it starts");
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+
+    let kill = Command::new("sh").args(["-c", &format!("kill -s TERM {}", far.0.id())]).status();
+    assert!(kill.expect("sh is there").success());
+    let mut rest = String::new();
+    output.read_to_string(&mut rest).expect("UTF-8");
+    let exit: Value = serde_json::from_str(rest.trim()).expect("an exit line");
+    assert!(far.0.wait().expect("our child").success());
+    assert_eq!(exit["event"], "exit");
+    let text = std::fs::read_to_string(&json).expect("it was written");
+    std::fs::remove_file(&json).expect("written above");
+    let report: record::LoadReport = serde_json::from_str(&text).expect("the schema");
+    assert!(report.requests > 0, "{text}");
+    // Killed, it leaves its socket's file behind.
+    std::fs::remove_file(&socket).expect("testpmd listened on it");
+}
+
 #[test]
 fn nobody_at_the_other_end_is_said() {
     let output = Command::new(FLOOR).args(["send", "--interface", "no-such-if0"]).output();
