@@ -20,22 +20,34 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 use tcp::{IcmpError, Instant};
 
+/// What connections and their buffers take, in bytes, from which on it is worth looking ahead:
+/// below it, they lie in the second-level cache of all machines that we know.
+const LOOK_AHEAD_BYTES: usize = 1 << 20;
+/// Of that, a connection's share beside itself: a chunk of output.
+const BUFFER_BYTES: usize = 1 << 10;
+
 /// From one defence of our address to the next, at least (RFC 5227 §1.1, DEFEND_INTERVAL).
 const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
 
 impl<A: App, T: Tcp> Core<A, T> {
+    const CONNECTION_BYTES: usize = size_of::<Connection<A::Conn, T::Conn>>();
+
     /// Finds the connections that a burst of frames is about, and brings them into the cache.
     ///
     /// With many connections open, none is in a cache when its turn comes. Nothing else is done
     /// between these loads, so that the memory answers many of them at a time; one after the
     /// other, with a segment's work between them, each would be waited for in full. What is found
-    /// goes to `ahead`, and is no more than a hint: nothing was checked.
+    /// goes to `ahead`, and is no more than a hint: nothing was checked. With few connections
+    /// nothing is looked for.
     pub(crate) fn look_ahead<Q: Queue>(
         &self,
         queue: &Q,
         frames: &[Frame],
         ahead: &mut [u32; BURST_MAX],
     ) {
+        if self.table.len() * (Self::CONNECTION_BYTES + BUFFER_BYTES) < LOOK_AHEAD_BYTES {
+            return;
+        }
         for (place, frame) in ahead.iter_mut().zip(frames) {
             let flow = peek_flow(queue.bytes(frame));
             *place = flow.and_then(|flow| self.table.find(flow)).unwrap_or(NOWHERE);
