@@ -17,6 +17,7 @@ impl SendBuffer for Buffer {
         self.capacity - self.bytes.len()
     }
     fn put(&mut self, bytes: &[u8]) {
+        assert!(bytes.len() <= self.space(), "put() of more bytes than space()");
         self.bytes.extend_from_slice(bytes);
     }
     fn backlog(&self) -> usize {

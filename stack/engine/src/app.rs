@@ -138,8 +138,8 @@ impl<'a> Outbox<'a> {
     ///
     /// # Panics
     /// If `bytes` is longer than [`space`](Self::space): a programmer's error.
+    #[inline]
     pub fn put(&mut self, bytes: &[u8]) {
-        assert!(bytes.len() <= self.buffer.space(), "put() of more bytes than space()");
         if !bytes.is_empty() {
             self.buffer.put(bytes);
         }

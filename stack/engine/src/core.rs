@@ -54,6 +54,8 @@ const DRAIN_FIN_WAIT: Duration = Duration::from_secs(1);
 
 /// How a connection's turn at sending ended.
 enum Turn {
+    /// It is open, and has sent all that waited in one segment.
+    Answered,
     /// It has nothing more to send now.
     Done,
     /// It has more to send than its turn allows, or than the burst has room for.
@@ -358,6 +360,7 @@ impl<A: App, T: Tcp> Core<A, T> {
             }
             let Some(index) = self.table.pop_output() else { break };
             match self.transmit(now, port, index) {
+                Turn::Answered => self.settle_answered(now, index),
                 Turn::Done => self.settle(now, index),
                 Turn::More => self.table.push_output(index),
                 Turn::NoFrame => {
@@ -405,7 +408,7 @@ impl<A: App, T: Tcp> Core<A, T> {
                 // Nothing to note: a connection that is closed predicts nothing.
                 connection.tcp_timer = answer.next;
                 port.send_answer(frame, (mac, connection.flow), &answer, &mut self.counters);
-                return Turn::Done;
+                return Turn::Answered;
             }
             let Some(len) = self.tcp.poll_transmit(now, &mut connection.tcp, buffer) else {
                 // A time-out without a segment, such as one that only changed TCP's state.
@@ -418,6 +421,15 @@ impl<A: App, T: Tcp> Core<A, T> {
             port.send_tcp(frame, len, mac, &mut self.counters);
         }
         Turn::More
+    }
+
+    /// As [`settle`](Self::settle), after an answer: then the connection is not over, nor closed.
+    #[inline]
+    fn settle_answered(&mut self, now: Instant, index: u32) {
+        if self.table.at(index).limit_timer == Instant::NEVER {
+            return self.settle(now, index);
+        }
+        self.table.reschedule(index);
     }
 
     /// After a connection has sent all it could: ends it if it is over, else sets its timers.

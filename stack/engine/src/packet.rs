@@ -76,6 +76,7 @@ fn be32(bytes: &[u8], at: usize) -> u32 {
 }
 
 /// Says what `frame` is, or under which name it is to be dropped.
+#[inline]
 pub(crate) fn classify(identity: &Identity, frame: &[u8]) -> Result<Packet, Count> {
     let (ethernet, payload) = frame.split_first_chunk::<ETHERNET_LEN>().ok_or(Count::RxRunt)?;
     let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, type_high, type_low] = *ethernet;

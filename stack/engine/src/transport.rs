@@ -32,6 +32,9 @@ pub trait SendBuffer: Debug {
     /// Bytes that can be put now.
     fn space(&self) -> usize;
     /// Appends `bytes`, at most [`space`](Self::space) of them.
+    ///
+    /// # Panics
+    /// If there are more.
     fn put(&mut self, bytes: &[u8]);
     /// Bytes put that the peer has not acknowledged yet.
     fn backlog(&self) -> usize;

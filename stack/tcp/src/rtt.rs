@@ -118,6 +118,7 @@ impl Rtt {
         }
     }
 
+    #[inline]
     fn measured(&mut self, rtt_us: u32) {
         let rtt_us = rtt_us.max(1);
         if self.srtt_us == 0 {

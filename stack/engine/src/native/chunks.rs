@@ -61,16 +61,19 @@ impl Chunks {
     }
 
     /// Size of a chunk, in bytes.
+    #[inline]
     pub(super) fn chunk_bytes(&self) -> usize {
         1 << self.shift
     }
 
     /// The number of the chunk that `place` lies in, where the first begins at zero.
+    #[inline]
     pub(super) fn number_of(&self, place: usize) -> usize {
         place >> self.shift
     }
 
     /// Where in its chunk `place` lies.
+    #[inline]
     pub(super) fn offset_of(&self, place: usize) -> usize {
         place & (self.chunk_bytes() - 1)
     }
@@ -81,6 +84,7 @@ impl Chunks {
     }
 
     /// Chunks that a connection can take now, which has `held` already.
+    #[inline]
     pub(super) fn available(&self, held: u32) -> u32 {
         let shared = held.saturating_sub(1);
         // With each that it takes there is one less to be left.
@@ -89,6 +93,7 @@ impl Chunks {
     }
 
     /// Takes a chunk for a connection; there must be one [`available`](Self::available).
+    #[inline]
     pub(super) fn take(&mut self, has_some: bool) -> u32 {
         if has_some {
             self.shared_left = self.shared_left.checked_sub(1).expect("it was asked before");
@@ -104,6 +109,7 @@ impl Chunks {
     }
 
     /// Gives a chunk back, of a connection that keeps others or not.
+    #[inline]
     pub(super) fn give(&mut self, chunk: u32, keeps_some: bool) {
         self.shared_left += u32::from(keeps_some);
         self.taken -= 1;
@@ -111,10 +117,12 @@ impl Chunks {
         self.spare = chunk;
     }
 
+    #[inline]
     pub(super) fn after(&self, chunk: u32) -> u32 {
         self.after[chunk as usize]
     }
 
+    #[inline]
     pub(super) fn link(&mut self, chunk: u32, after: u32) {
         self.after[chunk as usize] = after;
     }
@@ -127,11 +135,13 @@ impl Chunks {
         self.numbers[chunk as usize] = number;
     }
 
+    #[inline]
     pub(super) fn bytes(&self, chunk: u32) -> &[u8] {
         let start = (chunk as usize) << self.shift;
         &self.bytes[start..start + self.chunk_bytes()]
     }
 
+    #[inline]
     pub(super) fn bytes_mut(&mut self, chunk: u32) -> &mut [u8] {
         let (start, len) = ((chunk as usize) << self.shift, self.chunk_bytes());
         &mut self.bytes[start..start + len]

@@ -23,11 +23,13 @@ impl Input {
     pub(super) const EMPTY: Self = Self { first: NONE, last: NONE, count: 0, origin: 0 };
 
     /// Whether nothing is stored.
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.first == NONE
     }
 
     /// Chunks that it can take beside those that it has.
+    #[inline]
     pub(super) fn available(&self, chunks: &Chunks) -> u32 {
         chunks.available(self.count)
     }
@@ -38,6 +40,7 @@ impl Input {
     }
 
     /// Whether it has what storing `len` bytes at the front takes, while nothing is stored.
+    #[inline]
     pub(super) fn has_room_in_front(&self, chunks: &Chunks, len: usize) -> bool {
         let wanted = chunks.number_of(len + chunks.chunk_bytes() - 1);
         self.is_empty() && wanted <= self.available(chunks) as usize

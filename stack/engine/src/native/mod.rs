@@ -104,6 +104,7 @@ impl Native {
     }
 
     /// Bytes that may be offered to the peer of a connection: no more than could be stored.
+    #[inline]
     fn room(&self, conn: &NativeConn) -> u32 {
         let chunks = conn.input.available(&self.inputs) as usize;
         u32::try_from(chunks * self.inputs.chunk_bytes()).unwrap_or(u32::MAX)
@@ -158,6 +159,7 @@ impl NativeConn {
     }
 
     /// Gives the chunks of the input back if nothing is in them.
+    #[inline]
     fn tidy_input(&mut self, inputs: &mut Chunks) {
         if !self.input.is_empty() && self.tcb.unread_bytes() == 0 && self.tcb.is_whole() {
             self.input.clear(inputs);
@@ -409,8 +411,12 @@ impl Tcp for Native {
 
     #[inline]
     fn split<'a>(&'a mut self, conn: &'a mut NativeConn) -> (&'a [u8], NativeOutput<'a>) {
-        let stored = if conn.input.is_empty() { 0 } else { conn.tcb.unread_bytes() as usize };
-        let input = conn.input.front(&self.inputs, stored, &mut self.scratch);
+        let input = if conn.input.is_empty() {
+            &[]
+        } else {
+            let stored = conn.tcb.unread_bytes() as usize;
+            conn.input.front(&self.inputs, stored, &mut self.scratch)
+        };
         conn.is_dirty = true;
         let may_send = matches!(conn.tcb.state(), State::Established | State::CloseWait);
         let limit = if may_send { self.tx_buffer_bytes } else { 0 };
@@ -476,7 +482,11 @@ impl SendBuffer for NativeOutput<'_> {
         there.min(wanted)
     }
 
+    #[inline]
     fn put(&mut self, bytes: &[u8]) {
+        let room = self.limit.saturating_sub(self.output.len() as usize);
+        let fits = bytes.len() <= room && self.output.has_space(self.chunks, bytes.len());
+        assert!(fits, "put() of more bytes than space()");
         self.output.put(self.chunks, bytes);
     }
 

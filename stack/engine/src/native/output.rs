@@ -59,6 +59,7 @@ impl Output {
     }
 
     /// Chunks that it has.
+    #[inline]
     fn held(&self, chunks: &Chunks) -> u32 {
         let end = (self.skip + self.len) as usize + chunks.chunk_bytes() - 1;
         u32::try_from(chunks.number_of(end)).expect("not above the length")
@@ -69,6 +70,14 @@ impl Output {
     pub(super) fn space(&self, chunks: &Chunks) -> usize {
         let available = chunks.available(self.held(chunks)) as usize;
         self.room(chunks) + available * chunks.chunk_bytes()
+    }
+
+    /// Whether there is [`space`](Self::space) for `len` bytes.
+    #[inline]
+    pub(super) fn has_space(&self, chunks: &Chunks, len: usize) -> bool {
+        // The first chunk is everyone's.
+        let at_hand = if self.first == NONE { chunks.chunk_bytes() } else { self.room(chunks) };
+        len <= at_hand || len <= self.space(chunks)
     }
 
     /// Appends `bytes`, for which there must be [`space`](Self::space).
@@ -88,6 +97,7 @@ impl Output {
         }
     }
 
+    #[inline]
     fn grow(&mut self, chunks: &mut Chunks) {
         let chunk = chunks.take(self.first != NONE);
         chunks.link(chunk, NONE);
@@ -168,6 +178,7 @@ impl Output {
     }
 
     /// Gives every chunk back.
+    #[inline]
     pub(super) fn clear(&mut self, chunks: &mut Chunks) {
         let mut chunk = self.first;
         while chunk != NONE {

@@ -71,6 +71,7 @@ impl Congestion {
     }
 
     /// New data are acknowledged, outside of fast recovery, and `flight` bytes were outstanding.
+    #[inline]
     pub(crate) fn on_ack(&mut self, acked: &Acked, flight: u32) {
         // A window that was not used says nothing of what the network bears (RFC 7661 §4.2):
         // neither branch then opens it further. Slow start may be half a window ahead.
