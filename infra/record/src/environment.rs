@@ -91,4 +91,8 @@ pub struct NetworkEnd {
     pub offloads: BTreeMap<String, String>,
     /// Sysctls that matter to a measurement, by their path under `/proc/sys`.
     pub sysctls: BTreeMap<String, String>,
+    /// Settings below `/sys/class/net/<interface>` by their path there, and `rx_queues` and
+    /// `tx_queues`, how many of each there are. Empty for loopback, and in older records.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub knobs: BTreeMap<String, String>,
 }

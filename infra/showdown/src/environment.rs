@@ -32,6 +32,15 @@ const SYSCTLS: [&str; 14] = [
 const SHOW_SYSCTLS: &str =
     r#"for key; do f=/proc/sys/$key; [ ! -e "$f" ] || echo "$key:$(cat "$f")"; done"#;
 
+/// Prints `PATH:VALUE` for the settings of the interface in its argument, and how many queues it
+/// has. A device may have a setting and refuse to say its value, which is then not recorded.
+const SHOW_KNOBS: &str = r#"cd "/sys/class/net/$1" || exit
+for f in mtu tx_queue_len threaded napi_defer_hard_irqs gro_flush_timeout \
+  queues/rx-*/rps_cpus queues/tx-*/xps_cpus; do
+  [ ! -e "$f" ] || { value=$(cat "$f" 2>/dev/null) && echo "$f:$value"; }
+done
+for way in rx tx; do set -- queues/$way-*; echo "${way}_queues:$#"; done"#;
+
 /// Reads everything. `binaries_sha256` comes from [`Programs::sha256`].
 ///
 /// # Errors
@@ -174,6 +183,7 @@ fn loopback_end() -> NetworkEnd {
         addresses: String::new(),
         offloads: BTreeMap::new(),
         sysctls: sysctls.map(|(key, value)| (key, value.replace('\t', " "))).collect(),
+        knobs: BTreeMap::new(),
     }
 }
 
@@ -191,6 +201,7 @@ fn network_end(namespace: &str, interface: &str) -> Result<NetworkEnd> {
         addresses: output("ip", &["-n", namespace, "address", "show", "dev", interface])?,
         offloads: parse_offloads(&inside(&["ethtool", "-k", interface])?),
         sysctls: parse_sysctls(&inside(&show)?),
+        knobs: parse_sysctls(&inside(&["sh", "-c", SHOW_KNOBS, "sh", interface])?),
     })
 }
 
@@ -200,7 +211,7 @@ fn parse_offloads(text: &str) -> BTreeMap<String, String> {
     pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())).collect()
 }
 
-/// `net/core/somaxconn:4096`, a line each; several numbers are separated by tabs.
+/// `net/core/somaxconn:4096`, a path and its value on each line; several numbers are separated by tabs.
 fn parse_sysctls(text: &str) -> BTreeMap<String, String> {
     let pairs = text.lines().filter_map(|line| line.split_once(':'));
     pairs.map(|(key, value)| (key.to_owned(), value.replace('\t', " "))).collect()

@@ -23,6 +23,7 @@ mod commands;
 mod compare;
 mod contender;
 mod cost;
+mod diagnose;
 mod doctor;
 mod environment;
 mod experiment;
@@ -48,6 +49,7 @@ mod site;
 mod softirq;
 mod statistics;
 mod steps;
+mod stored;
 mod summarise;
 mod table;
 mod topology;
@@ -60,7 +62,7 @@ use process::{Events, Interrupted};
 use run::Options;
 use selection::Selection;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Measures what kernel bypass buys an HTTP server
@@ -91,6 +93,12 @@ enum Command {
         /// Print the commands and run none
         #[arg(long)]
         dry_run: bool,
+    },
+    /// Name what held bypass back in a run, with the evidence and what cures it
+    Diagnose {
+        /// Results folder [default: the newest in results/]
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
     },
     /// Say what this machine can do for every technology, why not, and what cures it
     Doctor {
@@ -173,6 +181,7 @@ fn main() -> ExitCode {
         Command::Report(arguments) => make_report(&arguments),
         Command::Compare(arguments) => compare(&arguments),
         Command::Topology { verb, dry_run } => topology(verb, dry_run),
+        Command::Diagnose { folder } => diagnose(folder),
         Command::Doctor { json, interface } => doctor(json, interface),
         Command::Tune(command) => tune::run(command).and_then(|text| print(&text)),
     };
@@ -207,6 +216,13 @@ fn make_report(arguments: &report::Arguments) -> Result<ExitCode> {
     let (said, code) = report::run(arguments)?;
     print(&said)?;
     Ok(code)
+}
+
+fn diagnose(folder: Option<PathBuf>) -> Result<ExitCode> {
+    let folder = folder.map_or_else(|| stored::newest(Path::new("results")), Ok)?;
+    let run = stored::Run::read(&folder)?;
+    let diagnosis = diagnose::diagnose(&run.summary, &run.measurements);
+    print(&format!("{}: {}\n\n{diagnosis}", folder.display(), run.summary.question))
 }
 
 fn list() -> Result<ExitCode> {

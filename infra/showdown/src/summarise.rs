@@ -55,8 +55,10 @@ pub(crate) fn summarise(
         cells.push(CellFigures { cell: point.cell.clone(), figures, obtained });
     }
     let notes = notes(experiment, &rounds, points, &cells, &by_cell, &environment);
-    // An experiment has no steps as yet: none is planned.
-    let steps = steps::figures(std::iter::empty(), &by_cell);
+    let planned = matrix::steps(experiment, points).into_iter();
+    let planned = planned
+        .map(|(step, cell)| (step.name.as_str(), step.change.as_str(), step.changes_client, cell));
+    let steps = steps::figures(planned, &by_cell);
     // The floors are the last of the matrix.
     let servers = points.iter().take_while(|point| point.subject != Subject::Floor).count();
     let floors = cells.split_off(servers);

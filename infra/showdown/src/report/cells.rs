@@ -1,7 +1,7 @@
 //! The cells of a run with what every table and picture needs of them: a name, a look, samples.
 
-use super::folder::Run;
 use super::text;
+use crate::stored::Run;
 use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
 use record::{Cell, CellFigures, Measurement, decode_histogram};

@@ -49,7 +49,7 @@ pub(super) fn facts(environment: &Environment) -> Vec<Fact> {
 pub(super) fn knobs(environment: &Environment) -> Vec<(String, Table)> {
     let mut knobs = Vec::new();
     for end in &environment.network.ends {
-        let NetworkEnd { namespace, interface, addresses, offloads, sysctls } = end;
+        let NetworkEnd { namespace, interface, addresses, offloads, sysctls, knobs: files } = end;
         let place = if namespace.is_empty() {
             interface.clone()
         } else {
@@ -57,11 +57,13 @@ pub(super) fn knobs(environment: &Environment) -> Vec<(String, Table)> {
         };
         knobs.push((format!("Sysctls of {place}"), of_map("sysctl", sysctls)));
         knobs.push((format!("Offloads of {place}"), of_map("offload", offloads)));
+        knobs.push((format!("Settings of {place}"), of_map("file", files)));
         let lines = addresses.lines().filter(|line| !line.trim().is_empty());
         let rows = lines.map(|line| vec![line.trim().to_owned()]).collect();
         let headings = vec!["address".to_owned()];
         knobs.push((format!("Addresses of {place}"), Table { headings, rows }));
     }
+    knobs.push(("What each CPU does".to_owned(), of_map("CPU", &environment.cpu_roles)));
     let mitigations = of_map("vulnerability", &environment.mitigations);
     knobs.push(("Mitigations of the CPU's vulnerabilities".to_owned(), mitigations));
     let binaries = of_map("binary", &environment.binaries_sha256);

@@ -1,11 +1,11 @@
 //! The headline tables of `results/README.md`: one for each run that lies there.
 
 use super::cells;
-use super::folder::Run;
 use super::page::Table;
 use super::text::{digits, duration, si};
 use super::{File, View, answer, markdown};
 use crate::results::MANIFEST;
+use crate::stored::Run;
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -15,7 +15,6 @@ mod answer;
 mod cells;
 mod chart;
 mod environment;
-mod folder;
 mod headline;
 mod markdown;
 mod page;
@@ -24,9 +23,9 @@ mod side_by_side;
 mod tables;
 mod text;
 
+use crate::stored::{self, Run};
 use anyhow::{Context, Result, bail, ensure};
 use cells::Row;
-use folder::Run;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -77,7 +76,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(String, ExitCode)> {
         return finish(&[file], results, "README.md", arguments.check);
     }
     let folders = match arguments.folders.as_slice() {
-        [] => vec![folder::newest(Path::new(RESULTS))?],
+        [] => vec![stored::newest(Path::new(RESULTS))?],
         folders => folders.to_vec(),
     };
     if let [folder] = folders.as_slice() {

@@ -3,10 +3,10 @@
 use super::cells::{self, Row};
 use super::chart::{BarRow, Bars};
 use super::environment;
-use super::folder::Run;
 use super::page::{Figure, Table, fill};
 use super::text::si;
 use super::{File, PAGE, View, answer, markdown};
+use crate::stored::Run;
 use anyhow::{Result, ensure};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};

@@ -238,6 +238,7 @@ fn environment() -> Environment {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     };
     let end = NetworkEnd {
+        knobs: BTreeMap::new(),
         namespace: "sd-server".to_owned(),
         interface: "sd-srv0".to_owned(),
         addresses: "2: sd-srv0: <UP>\n    inet 198.18.0.1/16".to_owned(),

@@ -8,18 +8,22 @@ use serde::Deserialize;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// The files without which a folder is no run; a manifest that lacks one vouches for nothing.
+const NEEDED: [&str; 3] = ["summary.json", "rounds.jsonl", "experiment.toml"];
+
 /// A run as its folder has it.
-pub(super) struct Run {
+#[derive(Debug)]
+pub(crate) struct Run {
     /// The name of the folder.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// `summary.json`.
-    pub(super) summary: Summary,
+    pub(crate) summary: Summary,
     /// `rounds.jsonl`, in the order in which they were measured.
-    pub(super) measurements: Vec<Measurement>,
+    pub(crate) measurements: Vec<Measurement>,
     /// Names of the files in the manifest, in its order.
-    pub(super) files: Vec<String>,
+    pub(crate) files: Vec<String>,
     /// `topology.log`; none over loopback.
-    pub(super) topology: Option<String>,
+    pub(crate) topology: Option<String>,
 }
 
 /// What every version of a file says of itself.
@@ -33,7 +37,7 @@ impl Run {
     ///
     /// # Errors
     /// A sentence that names the file that is missing, was changed or is not understood.
-    pub(super) fn read(path: &Path) -> Result<Self> {
+    pub(crate) fn read(path: &Path) -> Result<Self> {
         let files = verify(path)?;
         let full = fs::canonicalize(path).with_context(|| format!("{}", path.display()))?;
         let name = full.file_name().and_then(|name| name.to_str());
@@ -100,6 +104,13 @@ fn verify(path: &Path) -> Result<Vec<String>> {
         );
         names.push(name.to_owned());
     }
+    for name in NEEDED {
+        ensure!(
+            names.iter().any(|listed| listed == name),
+            "{}/{MANIFEST} does not list {name}, so that nothing vouches for it",
+            path.display()
+        );
+    }
     Ok(names)
 }
 
@@ -112,7 +123,7 @@ fn read(path: &Path, name: &str) -> Result<String> {
 ///
 /// # Errors
 /// Where there is none.
-pub(super) fn newest(results: &Path) -> Result<PathBuf> {
+pub(crate) fn newest(results: &Path) -> Result<PathBuf> {
     let none = || {
         format!(
             "there is no results folder in {}: give one, or measure first: showdown run",
