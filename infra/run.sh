@@ -68,7 +68,8 @@ build() {
   if has_dpdk; then
     dpdk=(--package server-dpdk --features loadgen/dpdk)
   else
-    say "SKIPPED: server-dpdk, and loadgen's transport dpdk, are not built: no DPDK 22.11 or later; cure:" \
+    say "SKIPPED: server-dpdk, and loadgen's transport dpdk, are not built:" \
+      "no DPDK 22.11 or later; cure:" \
       "sudo apt-get install --no-install-recommends libdpdk-dev pkg-config"
   fi
   say "building; the first time takes some minutes"

@@ -186,8 +186,8 @@ fn poll_limit(plan: &Plan, outcome: &Outcome) -> Option<String> {
     let delayed_percent = worst(&outcome.threads, |thread| thread.delayed_ns);
     Some(if delayed_percent >= 100.0 - CPU_LIMIT_PERCENT {
         format!(
-            "{fact}, and others had its CPU {delayed_percent:.0} % of the time. Pin each thread (--pin) \
-             to a CPU that nothing else uses, neither the server nor another thread."
+            "{fact}, and others had its CPU {delayed_percent:.0} % of the time. Pin each thread \
+             (--pin) to a CPU that nothing else uses, neither the server nor another thread."
         )
     } else if plan.transport == TransportKind::Memif {
         format!(

@@ -96,7 +96,11 @@ fn values_out_of_bounds_are_refused_with_the_bound() {
 fn contradictions_are_refused_with_the_cure() {
     refuses("baseline = \"epoll\"", "baseline = \"uring\"", &["uring is not among the modes"]);
     refuses("topology = \"veth\"", "topology = \"loopback\"", &["xdp needs an interface", "veth"]);
-    refuses(r#""xdp""#, r#""memif""#, &["memif is reached by none", "add memif to the axis"]);
+    refuses(
+        r#""xdp""#,
+        r#""memif""#,
+        &["memif is reached by none", "add memif or dpdk to the axis"],
+    );
     let only_xdp = Overrides { axes: modes(&[Mode::Xdp]), ..Overrides::default() };
     let message =
         format!("{:#}", Experiment::parse("test", GOOD).unwrap().with(&only_xdp).unwrap_err());

@@ -80,8 +80,8 @@ impl Handler for Probe {
     }
 }
 
-/// As [`probe`], on a thread of its own that DPDK knows. What lies in the mempool's cache of a thread
-/// is out of the reach of others, and the thread of the load takes over the cache of this one.
+/// As [`probe`], on a thread of its own that DPDK knows. What lies in the mempool's cache of a
+/// thread is out of the reach of others, and the thread of the load takes over this one's.
 #[cfg(feature = "dpdk")]
 fn probe_apart(
     queue: queue_dpdk::DpdkQueue,
