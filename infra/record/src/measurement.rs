@@ -29,7 +29,8 @@ pub struct Cell {
     /// Path that is requested: `/plaintext`; empty for an echo.
     pub path: String,
     /// What the experiment calls it: a step of a waterfall, or a contender that is not ours, whose
-    /// `mode` is `contender`.
+    /// `mode` is `contender`; of a floor that is not reflected by our queue, what reflects it:
+    /// `testpmd`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Bytes of the body that is asked for, where that is an axis; `path` asks for them. Of a

@@ -76,6 +76,8 @@ impl Programs {
                 command.extend([self.binary(FLOOR), "reflect".to_owned()]);
                 command.extend(self.end_of_link(point.link, |names| &names.server_interface));
                 command.extend(flag("--cpu", cpu));
+                let by = point.cell.name.iter();
+                command.extend(by.flat_map(|by| flag("--by", by.clone())));
             }
             Subject::Contender(contender) => command.extend(contender.words(&self.site(contender))),
             Subject::Server(mode) => {

@@ -52,6 +52,7 @@ mod steps;
 mod stored;
 mod summarise;
 mod table;
+mod testpmd;
 mod topology;
 mod tune;
 

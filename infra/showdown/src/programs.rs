@@ -170,14 +170,19 @@ pub(crate) fn sha256_hex(path: &Path) -> io::Result<String> {
     Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// Whether a program is on the path.
+pub(crate) fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+}
+
 /// Checks that these tools are installed; each comes with the Debian package that has it.
 ///
 /// # Errors
 /// A sentence that names the missing packages and the command that installs them.
 pub(crate) fn check_tools(tools: &[(&str, &str)]) -> Result<()> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let is_there = |tool: &str| std::env::split_paths(&path).any(|dir| dir.join(tool).is_file());
-    let missing: Vec<&(&str, &str)> = tools.iter().filter(|(tool, _)| !is_there(tool)).collect();
+    let missing: Vec<&(&str, &str)> =
+        tools.iter().filter(|(tool, _)| !is_installed(tool)).collect();
     if missing.is_empty() {
         return Ok(());
     }

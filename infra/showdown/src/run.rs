@@ -21,6 +21,7 @@ use crate::softirq::{self, Placement};
 use crate::statistics;
 use crate::summarise::{Span, count_of, summarise};
 use crate::table;
+use crate::testpmd;
 use crate::topology::{Names, Topology};
 use anyhow::{Context, Result, bail, ensure};
 use record::{Counts, Environment, Measurement, Summary};
@@ -67,8 +68,10 @@ pub(crate) fn run(
     events: &Events,
 ) -> Result<Outcome> {
     let mut left_out = available::retain(&mut experiment, &options.bin_dir)?;
-    let Plan { points, left_out: impossible } = matrix::expand(&experiment, reach::open_files())?;
+    let Plan { mut points, left_out: impossible } =
+        matrix::expand(&experiment, reach::open_files())?;
     left_out.extend(impossible);
+    left_out.extend(testpmd::add(&mut points));
     let (client_cpu, server_cpu) = choose_cpus(&environment::allowed_cpus()?)?;
     check_tools(&TOOLS)?;
     let place = choose_place(&experiment)?;

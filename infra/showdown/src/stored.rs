@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use record::{Measurement, Summary};
 use serde::Deserialize;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// The files without which a folder is no run; a manifest that lacks one vouches for nothing.
 const NEEDED: [&str; 3] = ["summary.json", "rounds.jsonl", "experiment.toml"];
@@ -93,6 +93,11 @@ fn verify(path: &Path) -> Result<Vec<String>> {
         let Some((sha256, name)) = line.split_once("  ") else {
             bail!("{}/{MANIFEST}: not a hash, two spaces and a name: {line}", path.display());
         };
+        ensure!(
+            Path::new(name).components().all(|part| matches!(part, Component::Normal(_))),
+            "{}/{MANIFEST}: {name} is outside of the folder",
+            path.display()
+        );
         let file = path.join(name);
         let found = sha256_hex(&file)
             .with_context(|| format!("{} is in the manifest, but missing", file.display()))?;

@@ -14,7 +14,8 @@ pub(crate) fn label(cell: &Cell, experiment: &Experiment) -> String {
     if cell.mode == FLOOR {
         let link = cell.link.as_deref().unwrap_or_default();
         let path = if axes.path.len() > 1 { cell.path.as_str() } else { "" };
-        let words = format!("{FLOOR} {link}, {} in flight {path}", cell.connections);
+        let by = cell.name.as_deref().unwrap_or(FLOOR);
+        let words = format!("{by} {link}, {} in flight {path}", cell.connections);
         return words.trim_end().to_owned();
     }
     let is_contender = cell.mode == CONTENDER;
