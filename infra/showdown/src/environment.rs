@@ -211,7 +211,8 @@ fn parse_offloads(text: &str) -> BTreeMap<String, String> {
     pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())).collect()
 }
 
-/// `net/core/somaxconn:4096`, a path and its value on each line; several numbers are separated by tabs.
+/// A path and its value on each line, `net/core/somaxconn:4096`; several numbers are separated by
+/// tabs.
 fn parse_sysctls(text: &str) -> BTreeMap<String, String> {
     let pairs = text.lines().filter_map(|line| line.split_once(':'));
     pairs.map(|(key, value)| (key.to_owned(), value.replace('\t', " "))).collect()

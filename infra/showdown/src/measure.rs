@@ -73,7 +73,7 @@ impl Bench<'_> {
         let memory = MemoryWatch::begin(server.id())?;
         let running = self.start_load(point, self.duration_s)?;
         let client_command = recorded(running.client.command());
-        let seen = self.watch(&server, &ready, &running)?;
+        let seen = self.watch(point, &server, &ready, &running)?;
         let (server, client, mut load) = self.finish_load(point, server, running)?;
         if point.is_echo() {
             load.cpu_s = seen.cpu.client.total_s();
@@ -140,6 +140,7 @@ impl Bench<'_> {
     /// the generator, before it is reaped; idle polls are read within, while the load is full.
     fn watch(
         &self,
+        point: &Point,
         server: &Process,
         ready: &serde_json::Value,
         running: &RunningLoad,
@@ -149,7 +150,11 @@ impl Bench<'_> {
         self.events.wait_until(Instant::now() + self.warmup, either_ended)?;
         let before = Snapshot::take(server.id(), client.id())?;
         let full = (Instant::now(), Duration::from_secs(self.duration_s.into()));
-        let idle_poll_share = IdlePolls::share(server, ready, self.events, full)?;
+        // Only our servers print their counters when they are asked; others would end.
+        let idle_poll_share = match point.subject {
+            Subject::Server(_) => IdlePolls::share(server, ready, self.events, full)?,
+            Subject::Floor | Subject::Contender(_) => None,
+        };
         self.events.wait_until(*deadline, either_ended)?;
         let after = Snapshot::take(server.id(), client.id())?;
         let measured = [self.programs.server_cpu, self.programs.client_cpu];

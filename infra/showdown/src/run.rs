@@ -117,12 +117,7 @@ pub(crate) fn run(
     let run = Run { experiment: &experiment, points: &points, environment: &environment, seed };
     let bench = bench(&experiment, &programs, events, &folder);
     let (measurements, ended) = run.take_rounds(&bench, &mut folder)?;
-    let mut profile_notes = Vec::new();
-    if options.profile {
-        let labels: Vec<String> =
-            points.iter().map(|point| matrix::label(&point.cell, &experiment)).collect();
-        profile_notes = profile::profile_all(&bench, &points, &labels)?;
-    }
+    let profile_notes = if options.profile { run.profile(&bench)? } else { Vec::new() };
     let judged = rounds::judge(&measurements, &experiment, &environment);
     let mut rounds = rounds::choose(judged, &experiment, seed);
     let widest = rounds::widest(&points, &measurements, &rounds.used, &experiment);
@@ -232,6 +227,13 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// Profiles every cell; returns what a reader must know about the graphs.
+    fn profile(&self, bench: &Bench<'_>) -> Result<Vec<String>> {
+        let label = |point: &Point| matrix::label(&point.cell, self.experiment);
+        let labels: Vec<String> = self.points.iter().map(label).collect();
+        profile::profile_all(bench, self.points, &labels)
+    }
+
     /// Measures rounds until there are enough undisturbed ones, or until no more are allowed.
     fn take_rounds(
         &self,

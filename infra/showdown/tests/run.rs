@@ -90,7 +90,7 @@ if [ "$1" = send ]; then
   exit
 fi
 trap 'kill $!; echo "{\"event\":\"exit\",\"mode\":\"floor\",\"counters\":{}}"; exit 0' TERM
-echo "{\"event\":\"ready\",\"mode\":\"floor\",\"wait\":\"spin\"}"
+echo "{\"event\":\"ready\",\"pid\":$$,\"mode\":\"floor\",\"wait\":\"spin\"}"
 sleep 60 &
 wait
 "#;
