@@ -28,7 +28,8 @@ pub struct Environment {
     pub kernel_release: String,
     /// The kernel's build, as `uname -v` prints it.
     pub kernel_version: String,
-    /// The kernel's command line.
+    /// The kernel's command line, without what says where the system boots from and what its first
+    /// process is told.
     pub kernel_command_line: String,
     /// Model name of the first CPU.
     pub cpu_model: Option<String>,

@@ -63,7 +63,7 @@ pub(crate) fn read(
             .and_then(|text| quoted_value(&text, "PRETTY_NAME")),
         kernel_release: must_read("/proc/sys/kernel/osrelease")?,
         kernel_version: must_read("/proc/sys/kernel/version")?,
-        kernel_command_line: must_read("/proc/cmdline")?,
+        kernel_command_line: kernel_parameters(&must_read("/proc/cmdline")?),
         cpu_model: cpuinfo_value(&cpuinfo, "model name"),
         cpus_online: must_read("/sys/devices/system/cpu/online")?,
         virtual_machine: cpuinfo_value(&cpuinfo, "flags")
@@ -105,6 +105,15 @@ pub(crate) fn parse_cpu_list(list: &str) -> Option<Vec<usize>> {
 fn must_read(path: &str) -> Result<String> {
     let text = fs::read_to_string(path).with_context(|| format!("{path} cannot be read"))?;
     Ok(text.trim().to_owned())
+}
+
+/// A kernel's command line without what says nothing about its speed: where it boots from, and
+/// what it passes on, behind `--`, to the first process.
+fn kernel_parameters(command_line: &str) -> String {
+    const OF_BOOT: [&str; 6] = ["BOOT_IMAGE", "console", "init", "initrd", "rdinit", "root"];
+    let of_boot = |word: &&str| OF_BOOT.contains(&word.split('=').next().unwrap_or_default());
+    let words = command_line.split_whitespace().take_while(|word| *word != "--");
+    words.filter(|word| !of_boot(word)).collect::<Vec<_>>().join(" ")
 }
 
 /// What a machine does not have is absent from its record, not an error.
@@ -245,6 +254,12 @@ mod tests {
         assert_eq!(parse_cpu_list(""), None);
         assert_eq!(parse_cpu_list("a-b"), None);
         assert!(!allowed_cpus().unwrap().is_empty());
+    }
+
+    #[test]
+    fn of_the_kernels_command_line_what_may_matter_is_kept() {
+        let line = "BOOT_IMAGE=/vmlinuz root=UUID=1 ro isolcpus=2 console=ttyS0 nosmt -- single";
+        assert_eq!(kernel_parameters(line), "ro isolcpus=2 nosmt");
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub(super) fn throughput(view: &View<'_>) -> Option<Figure> {
         id: "throughput".to_owned(),
         heading: "Throughput".to_owned(),
         caption: format!(
-            "A longer bar is better. The bar is the median of the rounds, the thin line its 95 % \
+            "A longer bar is better. The bar is the mean of the rounds, the thin line its 95 % \
              interval: where two lines overlap much, look at the ratios before saying which is \
              faster.{how_many}"
         ),
