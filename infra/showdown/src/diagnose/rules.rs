@@ -119,8 +119,8 @@ pub(super) const RULES: [Rule; 14] = [
     Rule {
         name: "soft interrupts on the server's core",
         tier: Tier::Limit,
-        says: "the server's core did the kernel's work: on veth the sender's core does the \
-               receiver's half, which here is the client's TCP",
+        says: "the server's core did the kernel's work: on veth the sender's core also receives, \
+               up to the other end's socket or ring",
         cure: "move it (softirq = \"rps\" in the experiment), or bypass the kernel in the client, \
                too; with a network card, bind its interrupts to other cores (showdown tune)",
         check: softirq_on_server_core,
@@ -260,8 +260,9 @@ fn steal(case: &Case<'_>) -> Option<Finding> {
     (share >= bound::STEAL).then(|| finding(share, evidence()))?
 }
 
-/// Whether frames were copied, and on what driver.
+/// Whether frames of AF_XDP were copied, and on what driver. Shared memory is always copied from.
 fn copied_on(case: &Case<'_>) -> Option<&'static str> {
+    case.obtained("attach")?;
     let copied = case.obtained("copy")? == "copy";
     let driver = if case.obtained("kernel_driver") == Some("veth") { "veth" } else { "device" };
     copied.then_some(driver)

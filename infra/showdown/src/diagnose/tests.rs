@@ -229,6 +229,26 @@ fn a_busy_client_is_the_limit_unless_it_polls() {
     assert_eq!(folder.diagnose().names(), [] as [&str; 0]);
 }
 
+/// Shared memory is copied from and to, always and by itself: that is no mode of AF_XDP.
+#[test]
+fn a_copy_of_shared_memory_is_no_cause() {
+    let mut folder = Folder::clean();
+    folder.summary["cells"][0]["obtained"] = json!({ "copy": "copy" });
+    assert_eq!(folder.diagnose().names(), [] as [&str; 0]);
+}
+
+#[test]
+fn lines_end_within_80_columns() {
+    let mut folder = Folder::on_veth();
+    folder.count("kernel_rx_dropped_frames", 30);
+    folder.summary["cells"][0]["name"] = json!("native on AF_XDP");
+    folder.measurement["cell"]["name"] = json!("native on AF_XDP");
+    let text = folder.diagnose().to_string();
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    assert!(text.contains("  1. frames lost\n     frames found no room"), "{text}");
+    assert!(text.contains("  native on AF_XDP: 0.90 times"), "{text}");
+}
+
 #[test]
 fn a_round_that_is_not_used_proves_nothing() {
     let mut folder = Folder::on_veth();

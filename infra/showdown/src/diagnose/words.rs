@@ -1,14 +1,19 @@
 //! A diagnosis in words.
 
 use super::{Cause, Diagnosis, Verdict};
+use crate::doctor::text::hanging;
 use record::{Cell, Summary};
 use std::fmt;
 
 /// The name of a cell: its mode, and whatever tells it from a plain one.
 pub(super) fn label(cell: &Cell, summary: &Summary) -> String {
+    // What has a name of its own needs no more to be told from the others.
+    if let Some(name) = &cell.name {
+        return name.clone();
+    }
     let others = || summary.cells.iter().map(|of| &of.cell).filter(|other| other.mode == cell.mode);
     let differs = |of: &dyn Fn(&Cell) -> String| others().any(|other| of(other) != of(cell));
-    let mut words = vec![cell.name.clone().unwrap_or_else(|| cell.mode.clone())];
+    let mut words = vec![cell.mode.clone()];
     words.extend(cell.tcp.clone().filter(|_| differs(&|of| format!("{:?}", of.tcp))));
     if differs(&|of| format!("{:?}", of.link)) {
         words.extend(cell.link.as_ref().map(|link| format!("over {link}")));
@@ -36,50 +41,52 @@ impl fmt::Display for Verdict {
         } else {
             "no difference shown"
         };
-        write!(
-            formatter,
-            "  {}: {median:.2} times the baseline's requests [{low:.2}, {high:.2}]: {words}",
+        let said = format!(
+            "{}: {median:.2} times the baseline's requests [{low:.2}, {high:.2}]: {words}",
             self.label
-        )
+        );
+        formatter.write_str(&hanging("  ", &said))
     }
 }
 
 impl fmt::Display for Cause {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(formatter, "{}: {}", self.rule.name, self.rule.says)?;
         let others = self.cells.len() - 1;
         let also = match others {
             0 => String::new(),
             1 => " (and one cell more)".to_owned(),
             _ => format!(" (and {others} cells more)"),
         };
-        writeln!(formatter, "     found: {}: {}{also}", self.worst_cell, self.worst.evidence)?;
-        write!(formatter, "     cure:  {}", self.rule.cure)
+        let found = format!("{}: {}{also}", self.worst_cell, self.worst.evidence);
+        writeln!(formatter, "{}", self.rule.name)?;
+        formatter.write_str(&hanging("     ", self.rule.says))?;
+        formatter.write_str(&hanging("     found: ", &found))?;
+        formatter.write_str(&hanging("     cure:  ", self.rule.cure))
     }
 }
 
 impl fmt::Display for Diagnosis {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for verdict in &self.verdicts {
-            writeln!(formatter, "{verdict}")?;
+            write!(formatter, "{verdict}")?;
         }
         for warning in &self.warnings {
-            writeln!(formatter, "  WARNING: {warning}")?;
+            formatter.write_str(&hanging("  WARNING: ", warning))?;
         }
         writeln!(formatter)?;
         if self.verdicts.is_empty() {
-            return writeln!(
-                formatter,
+            return formatter.write_str(&hanging(
+                "",
                 "No mode that bypasses the kernel has figures in this folder, so that there is \
-                 nothing to explain: showdown run quick measures some."
-            );
+                 nothing to explain: showdown run quick measures some.",
+            ));
         }
         if self.causes.is_empty() {
             return writeln!(formatter, "No cause is proved by this folder.");
         }
         writeln!(formatter, "What held it back, the most likely first:\n")?;
         for (place, cause) in (1..).zip(&self.causes) {
-            writeln!(formatter, "{place:>3}. {cause}\n")?;
+            writeln!(formatter, "{place:>3}. {cause}")?;
         }
         Ok(())
     }
