@@ -73,12 +73,16 @@ impl Board {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads once; false when there is nothing more to read.
+    fn read(&self, state: &mut State, device: &Device) {
+        state.reading.renew(device);
+        self.link_is_up.store(state.reading.link_is_up, Ordering::Relaxed);
+    }
+
+    /// Reads once, and waits for the next time; false when there is nothing more to read.
     fn renew(&self, device: &Weak<Device>) -> bool {
         let mut state = self.lock();
         let Some(device) = device.upgrade().filter(|_| !state.is_over) else { return false };
-        state.reading.renew(&device);
-        self.link_is_up.store(state.reading.link_is_up, Ordering::Relaxed);
+        self.read(&mut state, &device);
         drop(device);
         self.changed.notify_all();
         let is_going_on = |state: &mut State| !state.is_over;
@@ -95,9 +99,11 @@ pub(crate) struct Monitor {
 }
 
 impl Monitor {
-    /// Starts it.
+    /// Reads once, so that a queue never takes a link that nobody has looked for yet for one that
+    /// is down, and starts the thread.
     pub(crate) fn start(device: &Arc<Device>) -> io::Result<Self> {
         let board = Arc::new(Board::default());
+        board.read(&mut board.lock(), device);
         let (shared, device) = (Arc::clone(&board), Arc::downgrade(device));
         let run = move || while shared.renew(&device) {};
         let thread = Builder::new().name("dpdk-monitor".to_owned()).spawn(run)?;

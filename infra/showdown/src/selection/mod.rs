@@ -33,7 +33,7 @@ pub(crate) struct Selection {
     /// TCP of the servers that bypass the kernel
     #[arg(long, value_name = "LIST", value_enum, value_delimiter = ',', help_heading = "Axes")]
     tcp: Option<Vec<Tcp>>,
-    /// How the servers wait: block, spin, busy-poll[:USEC], suspend[:USEC]
+    /// How the servers wait: block, spin, busy-poll or suspend, both also with :USEC
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = "Axes")]
     wait: Option<Vec<Wait>>,
     /// What the servers do; echo is loaded by ping-pong
