@@ -8,11 +8,12 @@ use crate::reach::Transport;
 use crate::rounds;
 use crate::statistics::estimate;
 use crate::steps;
+use crate::testpmd::TESTPMD;
 use anyhow::{Context, Result, ensure};
 use hdrhistogram::Histogram;
 use record::{
-    CellFigures, CpuCost, Environment, Estimate, Figures, LatencyRatios, LoadErrors, Measurement,
-    Percentiles, Rounds, Summary, decode_histogram,
+    Cell, CellFigures, CpuCost, Environment, Estimate, Figures, LatencyRatios, LoadErrors,
+    Measurement, Percentiles, Rounds, Summary, decode_histogram,
 };
 use std::collections::BTreeMap;
 
@@ -394,11 +395,16 @@ fn client_says_limit(of_cell: &[&Measurement]) -> bool {
 
 /// Share of the server's and the client's CPU that went to user code of other processes. Kernel
 /// code is left out: soft interrupts on behalf of the two cannot be told from others there. CPUs
-/// are accounted by the tick, so that a window of few ticks could give more than there is.
+/// are accounted by the tick, so that a window of few ticks could give more than there is. A
+/// contender and testpmd are left out: they have processes of their own beside the one that is
+/// accounted, which would look like foreign ones.
 pub(crate) fn foreign_share(of_cell: &[&Measurement], environment: &Environment) -> f64 {
     let measured = [environment.server_cpu, environment.client_cpu];
     let (mut foreign_s, mut window_s) = (0.0, 0.0);
-    for Measurement { cpu, window_s: window, .. } in of_cell {
+    let is_one_process =
+        |cell: &Cell| cell.mode != CONTENDER && cell.name.as_deref() != Some(TESTPMD);
+    let accounted = of_cell.iter().filter(|of| is_one_process(&of.cell));
+    for Measurement { cpu, window_s: window, .. } in accounted {
         let on_both = cpu.cpus.iter().filter(|time| measured.contains(&time.cpu));
         let user_s: f64 = on_both.map(|time| time.user_s).sum();
         foreign_s += user_s - cpu.server.user_s - cpu.client.user_s;

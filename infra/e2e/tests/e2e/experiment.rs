@@ -79,7 +79,7 @@ fn a_run_leaves_a_complete_folder() {
     }
     for link in ["veth", "memif"] {
         let label = format!("floor {link}, 8 in flight ");
-        let floors = table.lines().filter(|line| line.starts_with(&label));
+        let floors = figures.lines().filter(|line| line.starts_with(&label));
         assert_eq!(floors.count(), 1, "one row for the floor of {link}:\n{table}");
     }
     check_summary(&fs::read_to_string(folder.join("summary.json")).expect("it is there"));

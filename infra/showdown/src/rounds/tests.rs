@@ -74,6 +74,10 @@ fn a_share_beyond_its_bound_disturbs_the_round_and_one_at_the_bound_does_not() {
     let (rounds, evidence) = found(&all, "foreign-load");
     assert_eq!(rounds, [3]);
     assert!(evidence.starts_with("xdp: 10.0 % of the two CPUs"), "{evidence}");
+    let (of, environment) = (&mut all[5], crate::summarise::tests::environment());
+    assert!(crate::summarise::foreign_share(&[of], &environment) > 0.09);
+    of.cell.mode = "contender".to_owned();
+    assert!(crate::summarise::foreign_share(&[of], &environment) <= 0.0, "it has workers");
 
     let mut all = measured(3);
     let delayed = LoadClient { thread_delayed_percent: vec![1.0, 9.0], ..client() };
