@@ -265,7 +265,7 @@ pub(crate) struct Overrides {
     pub(crate) axes: FewerValues,
     /// More contenders: names, files, or `NAME=COMMAND`.
     pub(crate) contenders: Vec<String>,
-    /// Seed of the order and of the bootstrap.
+    /// Seed of the order.
     pub(crate) seed: Option<u64>,
     /// Rounds.
     pub(crate) rounds: Option<u32>,

@@ -20,7 +20,7 @@ pub(crate) struct Selection {
     /// Whole seconds of each measurement
     #[arg(long, value_name = "SECONDS")]
     duration: Option<u32>,
-    /// Seed of the order of measurements and of the bootstrap [default: drawn and recorded]
+    /// Seed of the order of measurements [default: drawn and recorded]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// One more server: NAME=COMMAND, where {address}, {host}, {port}, {cpu} and {dir} are
