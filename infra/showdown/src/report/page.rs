@@ -149,7 +149,7 @@ pub(super) fn facts(view: &View<'_>) -> Vec<Fact> {
     if let Some(stop) = &rounds.stop {
         facts.push(("stopped", stop.reason.clone()));
     }
-    facts.push(("seed of the order and of the intervals", rounds.seed.to_string()));
+    facts.push(("seed of the order", rounds.seed.to_string()));
     let machine = environment.cpu_model.as_deref().unwrap_or("unknown processor");
     facts.push(("machine", format!("{machine}, Linux {}", environment.kernel_release)));
     facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
