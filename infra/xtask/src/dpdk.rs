@@ -20,12 +20,17 @@ pub(crate) fn cannot() -> Option<String> {
 const WITH_FEATURE: [&str; 4] = ["--package", "loadgen", "--features", FEATURE];
 
 /// The load generator's transport over a port of DPDK.
-pub(crate) const FEATURE: &str = "loadgen/dpdk";
+const FEATURE: &str = "loadgen/dpdk";
 
 /// Cargo's flags for them, and for what has a feature that needs libdpdk.
 pub(crate) fn packages() -> Vec<&'static str> {
     let packages = PACKAGES.iter().flat_map(|package| ["--package", package]);
     packages.chain(WITH_FEATURE).collect()
+}
+
+/// Cargo's flags for all packages, them too.
+pub(crate) fn everything() -> Vec<&'static str> {
+    vec!["--workspace", "--features", FEATURE]
 }
 
 /// Cargo's flags for all packages but them.

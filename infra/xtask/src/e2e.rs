@@ -1,7 +1,13 @@
 //! Builds the servers and runs the end-to-end suite against them.
 
+mod workers;
+
+pub(crate) use workers::Outcome;
+
 use crate::{ci, dpdk, tree};
 use anyhow::{Context, Result};
+use cargo_metadata::Message;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// Programs that the suite starts, and the Debian package of each.
@@ -27,7 +33,8 @@ pub(crate) fn cannot() -> Option<String> {
         return Some(format!("programs are missing: apt-get install {}", missing.join(" ")));
     }
     // Namespaces, veth and AF_XDP need root, or more capabilities than most containers have.
-    let probe = Command::new("unshare").args(["--net", "true"]).stdin(Stdio::null()).output();
+    let probe =
+        Command::new("unshare").args(["--net", "--mount", "true"]).stdin(Stdio::null()).output();
     match probe {
         Ok(output) if output.status.success() => None,
         Ok(output) => Some(format!(
@@ -38,33 +45,58 @@ pub(crate) fn cannot() -> Option<String> {
     }
 }
 
-/// Builds what the suite starts, then runs it; true where every test passed.
+/// Builds what the suite starts, then runs it.
 ///
 /// The profile is the one of the tests: assertions are on, and nothing is built twice.
 ///
 /// # Errors
 /// Where it cannot run here, or cargo cannot be started.
-pub(crate) fn run(filter: Option<&str>) -> Result<bool> {
+pub(crate) fn run(filter: Option<&str>) -> Result<Outcome> {
     if let Some(reason) = cannot() {
         anyhow::bail!("{reason}");
     }
     let missing = dpdk::cannot();
-    let others = dpdk::all_others();
-    let which =
-        if missing.is_none() { &["--workspace", "--features", dpdk::FEATURE][..] } else { &others };
-    let build = [&["build", "--locked", "--bins"][..], which].concat();
-    let test = ["test", "--locked", "--package", "e2e", "--no-fail-fast"];
-    let skip: &[&str] = if missing.is_some() { &["--", "--skip", "dpdk"] } else { &[] };
+    let which = if missing.is_some() { dpdk::all_others() } else { dpdk::everything() };
+    cargo(&[&["build", "--locked", "--bins"][..], &which].concat())?;
+    let suite = suite(&which)?;
+    let is_wanted = |name: &str| {
+        filter.is_none_or(|part| name.contains(part))
+            && (missing.is_none() || !name.contains("dpdk"))
+    };
+    let tests = workers::tests(&suite, is_wanted)?;
+    anyhow::ensure!(!tests.is_empty(), "no test's name contains {:?}", filter.unwrap_or_default());
+    let mut outcome = workers::run(&suite, tests)?;
     if let Some(reason) = missing {
-        eprintln!("SKIPPED: server-dpdk, and loadgen over DPDK: {reason}");
+        outcome.skipped.push(format!("server-dpdk, and loadgen over DPDK: {reason}"));
     }
-    Ok(cargo(&build)? && cargo(&[&test[..], filter.as_slice(), skip].concat())?)
+    Ok(outcome)
 }
 
-fn cargo(arguments: &[&str]) -> Result<bool> {
+/// Builds the suite, by itself and with the features of everything else, and says where it lies.
+fn suite(which: &[&str]) -> Result<PathBuf> {
+    let test = ["test", "--locked", "--no-run", "--test", "e2e"];
+    let mut command = tree::cargo();
+    command.args(test).args(which).arg("--message-format=json-render-diagnostics");
+    command.current_dir(tree::root()).stdin(Stdio::null()).stderr(Stdio::inherit());
+    eprintln!("$ {command:?}");
+    let output = command.output().with_context(|| format!("cannot start {command:?}"))?;
+    anyhow::ensure!(output.status.success(), "the suite does not build");
+    for message in Message::parse_stream(&output.stdout[..]) {
+        if let Message::CompilerArtifact(artifact) = message.context("what cargo says is JSON")?
+            && artifact.target.name == "e2e"
+            && let Some(suite) = artifact.executable
+        {
+            return Ok(suite.into());
+        }
+    }
+    anyhow::bail!("cargo built no test of the name e2e")
+}
+
+fn cargo(arguments: &[&str]) -> Result<()> {
     let mut command = tree::cargo();
     command.args(arguments).current_dir(tree::root()).stdin(Stdio::null());
     eprintln!("$ {command:?}");
     let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
-    Ok(status.success())
+    anyhow::ensure!(status.success(), "{command:?}: {status}");
+    Ok(())
 }

@@ -62,7 +62,7 @@ fn main() -> Result<ExitCode> {
     let ok = match Cli::parse().chore {
         Chore::Ci { only } => ci::run(&only)?,
         Chore::Tidy => tidy::run()?,
-        Chore::E2e { filter } => e2e::run(filter.as_deref())?,
+        Chore::E2e { filter } => e2e::run(filter.as_deref())?.ok,
         Chore::Sim(arguments) => sim::run(&arguments)?,
         Chore::Fuzz { arguments } => fuzz::run(&arguments)?,
     };
