@@ -49,9 +49,31 @@ impl Sum {
                 *sum = add_around(*sum, u64::from_ne_bytes(*word));
             }
         }
-        to_rest.copy_from_slice(from_rest);
         let [a, b, c, d] = sums;
-        Self(add_around(add_around(a, b), add_around(c, d))).add_short(from_rest)
+        let sum = Self(add_around(add_around(a, b), add_around(c, d)));
+        sum.add_copied_short(from_rest, to_rest)
+    }
+
+    /// The same, word by word: for what is left of a payload, where a call of `memcpy` would take
+    /// longer than the copy.
+    #[inline]
+    fn add_copied_short(self, source: &[u8], target: &mut [u8]) -> Self {
+        let (words, source) = source.as_chunks::<8>();
+        let (places, target) = target.as_chunks_mut::<8>();
+        let mut sum = self.0;
+        for (word, place) in words.iter().zip(places) {
+            *place = *word;
+            sum = add_around(sum, u64::from_ne_bytes(*word));
+        }
+        let sum = Self(sum).add_short(source);
+        // Fewer than eight bytes: by halves of what they can be.
+        let (words, source) = source.as_chunks::<4>();
+        let (places, target) = target.as_chunks_mut::<4>();
+        places.copy_from_slice(words);
+        for (byte, place) in source.iter().zip(target) {
+            *place = *byte;
+        }
+        sum
     }
 
     /// Adds `bytes`; only the last piece of a packet may have an odd length.
@@ -115,12 +137,12 @@ impl Sum {
     #[must_use]
     #[inline]
     pub(crate) fn partial(self) -> [u8; 2] {
-        let sum = (self.0 >> 32) + (self.0 & 0xffff_ffff);
-        // At most 33 bits, of which four words are summed: 18 bits.
-        let sum = (sum >> 48) + (sum >> 32 & 0xffff) + (sum >> 16 & 0xffff) + (sum & 0xffff);
-        let sum = (sum >> 16) + (sum & 0xffff);
-        let sum = (sum >> 16) + (sum & 0xffff);
-        u16::try_from(sum).expect("folded").to_ne_bytes()
+        // Added to itself, turned by half its width, a number has in its upper half the sum of its
+        // halves: the carry out of the lower half is the one that goes round.
+        let turned = self.0.wrapping_add(self.0.rotate_left(32));
+        let sum = u32::try_from(turned >> 32).expect("a half of 64 bits");
+        let turned = sum.wrapping_add(sum.rotate_left(16));
+        u16::try_from(turned >> 16).expect("a half of 32 bits").to_ne_bytes()
     }
 
     /// The checksum: the complement of the folded sum, as it is written into a header.
