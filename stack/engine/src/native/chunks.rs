@@ -36,6 +36,9 @@ pub(super) struct Chunks {
     spare: u32,
     /// Chunks that connections may take beyond their first.
     shared_left: u32,
+    /// Those that a connection can take beyond its first while it has no other: asked for with
+    /// every segment, and changed with few.
+    second_ones: u32,
     taken: u32,
 }
 
@@ -56,6 +59,7 @@ impl Chunks {
             fresh: 0,
             spare: NONE,
             shared_left: shared,
+            second_ones: share_of(shared),
             taken: 0,
         }
     }
@@ -86,17 +90,18 @@ impl Chunks {
     /// Chunks that a connection can take now, which has `held` already.
     #[inline]
     pub(super) fn available(&self, held: u32) -> u32 {
-        let shared = held.saturating_sub(1);
-        // With each that it takes there is one less to be left.
-        let more = self.shared_left.saturating_sub(LEAVES * shared).div_ceil(LEAVES + 1);
-        more + u32::from(held == 0)
+        if held <= 1 {
+            return self.second_ones + 1 - held;
+        }
+        share_of(self.shared_left.saturating_sub(LEAVES * (held - 1)))
     }
 
     /// Takes a chunk for a connection; there must be one [`available`](Self::available).
     #[inline]
     pub(super) fn take(&mut self, has_some: bool) -> u32 {
         if has_some {
-            self.shared_left = self.shared_left.checked_sub(1).expect("it was asked before");
+            let left = self.shared_left.checked_sub(1).expect("it was asked before");
+            self.leave(left);
         }
         self.taken += 1;
         if self.spare == NONE {
@@ -111,10 +116,17 @@ impl Chunks {
     /// Gives a chunk back, of a connection that keeps others or not.
     #[inline]
     pub(super) fn give(&mut self, chunk: u32, keeps_some: bool) {
-        self.shared_left += u32::from(keeps_some);
+        if keeps_some {
+            self.leave(self.shared_left + 1);
+        }
         self.taken -= 1;
         self.after[chunk as usize] = self.spare;
         self.spare = chunk;
+    }
+
+    fn leave(&mut self, shared_left: u32) {
+        self.shared_left = shared_left;
+        self.second_ones = share_of(shared_left);
     }
 
     #[inline]
@@ -146,6 +158,11 @@ impl Chunks {
         let (start, len) = ((chunk as usize) << self.shift, self.chunk_bytes());
         &mut self.bytes[start..start + len]
     }
+}
+
+/// Of `left` chunks, those that one connection can take: with each there is one less to be left.
+fn share_of(left: u32) -> u32 {
+    left.div_ceil(LEAVES + 1)
 }
 
 #[cfg(test)]

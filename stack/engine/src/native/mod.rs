@@ -141,6 +141,17 @@ impl Native {
         0..0
     }
 
+    /// Consumes `count` unread bytes of a connection of which some are stored.
+    fn consume_stored(&mut self, conn: &mut NativeConn, count: u32) {
+        conn.input.consume(&mut self.inputs, count);
+        conn.tcb.offer_at_most(self.room(conn));
+        conn.tcb.consume(count);
+        // Nothing unread, and nothing behind a hole: then the chunks have nothing in them.
+        if !conn.input.is_empty() && conn.tcb.unread_bytes() == 0 && conn.tcb.is_whole() {
+            conn.input.clear(&mut self.inputs);
+        }
+    }
+
     /// Writes `segment` with its payload as a packet; returns its length in bytes.
     fn emit(&self, conn: &mut NativeConn, segment: &SegmentOut, buffer: &mut [u8]) -> usize {
         let start = emit(self.host.address, conn.flow, segment, buffer);
@@ -156,14 +167,6 @@ impl Native {
 impl NativeConn {
     fn new(tcb: Tcb, flow: Flow) -> Self {
         Self { tcb, flow, output: Output::EMPTY, input: Input::EMPTY, is_dirty: true }
-    }
-
-    /// Gives the chunks of the input back if nothing is in them.
-    #[inline]
-    fn tidy_input(&mut self, inputs: &mut Chunks) {
-        if !self.input.is_empty() && self.tcb.unread_bytes() == 0 && self.tcb.is_whole() {
-            self.input.clear(inputs);
-        }
     }
 }
 
@@ -333,6 +336,8 @@ impl Tcp for Native {
         }
         conn.tcb.offer_at_most(self.room(conn));
         let segment = conn.tcb.poll_predicted(now, conn.output.len())?;
+        // Asked for before the payload is written, while the timers are at hand.
+        let next = conn.tcb.poll_timeout().unwrap_or(Instant::NEVER);
         let start = Answer::payload_start(&segment);
         let payload = &mut buffer[start..start + usize::from(segment.payload_len)];
         let offset = segment.payload_offset;
@@ -342,7 +347,6 @@ impl Tcp for Native {
             conn.output.copy_to(&self.outputs, offset, payload);
             Sum::default()
         };
-        let next = conn.tcb.poll_timeout().unwrap_or(Instant::NEVER);
         Some(Answer { segment, payload_sum, next })
     }
 
@@ -428,13 +432,12 @@ impl Tcp for Native {
     #[inline]
     fn consume(&mut self, conn: &mut NativeConn, count: usize) {
         let count = u32::try_from(count).expect("no more than a window");
+        conn.is_dirty = true;
         if !conn.input.is_empty() {
-            conn.input.consume(&mut self.inputs, count);
+            return self.consume_stored(conn, count);
         }
         conn.tcb.offer_at_most(self.room(conn));
         conn.tcb.consume(count);
-        conn.tidy_input(&mut self.inputs);
-        conn.is_dirty = true;
     }
 
     fn close(&mut self, conn: &mut NativeConn) {

@@ -82,7 +82,19 @@ impl Output {
 
     /// Appends `bytes`, for which there must be [`space`](Self::space).
     #[inline]
-    pub(super) fn put(&mut self, chunks: &mut Chunks, mut bytes: &[u8]) {
+    pub(super) fn put(&mut self, chunks: &mut Chunks, bytes: &[u8]) {
+        if self.first != NONE || bytes.len() > chunks.chunk_bytes() || bytes.is_empty() {
+            return self.append(chunks, bytes);
+        }
+        let chunk = chunks.take(false);
+        chunks.link(chunk, NONE);
+        chunks.bytes_mut(chunk)[..bytes.len()].copy_from_slice(bytes);
+        let len = u32::try_from(bytes.len()).expect("a chunk is small");
+        *self = Self { first: chunk, last: chunk, skip: 0, len, cursor: (chunk, 0) };
+    }
+
+    /// The same, where it is not one chunk that is taken and does it.
+    fn append(&mut self, chunks: &mut Chunks, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let mut room = self.room(chunks);
             if room == 0 {
