@@ -51,7 +51,7 @@ pub(crate) struct Way {
 ///
 /// # Panics
 /// If `frame` has no room for the headers.
-#[inline]
+#[inline(always)]
 pub(crate) fn write_headers(
     frame: &mut [u8],
     way: &Way,

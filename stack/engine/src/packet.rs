@@ -76,7 +76,7 @@ fn be32(bytes: &[u8], at: usize) -> u32 {
 }
 
 /// Says what `frame` is, or under which name it is to be dropped.
-#[inline]
+#[inline(always)]
 pub(crate) fn classify(identity: &Identity, frame: &[u8]) -> Result<Packet, Count> {
     let (ethernet, payload) = frame.split_first_chunk::<ETHERNET_LEN>().ok_or(Count::RxRunt)?;
     let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, type_high, type_low] = *ethernet;
@@ -94,7 +94,7 @@ pub(crate) fn classify(identity: &Identity, frame: &[u8]) -> Result<Packet, Coun
     }
 }
 
-#[inline]
+#[inline(always)]
 fn classify_ipv4(identity: &Identity, mac: Mac, bytes: &[u8]) -> Result<Packet, Count> {
     let ip = bytes.first_chunk::<IPV4_LEN>().ok_or(Count::RxBadIpv4Header)?;
     let ip_header_len = usize::from(ip[0] & 0xf) * 4;
@@ -136,7 +136,7 @@ pub(crate) fn may_be_a_peer(address: Ipv4Addr) -> bool {
 }
 
 /// Reads the segment in `packet`, behind an IPv4 header that was found good.
-#[inline]
+#[inline(always)]
 fn read_tcp(
     identity: &Identity,
     mac: Mac,
