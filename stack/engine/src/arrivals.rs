@@ -221,7 +221,7 @@ impl<A: App, T: Tcp> Core<A, T> {
         }
         let payload = &packet[packet.len() - usize::from(segment.tcp.payload_len)..];
         if payload.is_empty() {
-            self.table.push_output(index);
+            self.push_output_after_ack(index);
         } else {
             self.tell_predicted(now, index, payload);
         }
@@ -271,7 +271,7 @@ impl<A: App, T: Tcp> Core<A, T> {
         } else if self.has_event(index) {
             self.table.push_input(index);
         }
-        self.table.push_output(index);
+        self.push_output_after_ack(index);
         reply
     }
 

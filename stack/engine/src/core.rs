@@ -22,8 +22,6 @@ const EVENTS_PER_TURN: usize = 4;
 const TIMER_MAX: usize = 4 * BURST_MAX;
 /// Connections asked for segments in one poll, at most.
 const OUTPUT_MAX: usize = 4 * BURST_MAX;
-/// Segments that one connection sends before it is the next one's turn.
-const SEGMENTS_PER_TURN: usize = 16;
 
 /// Everything but the queue, so that a received frame can be read while connections change.
 pub(crate) struct Core<A: App, T: Tcp> {
@@ -58,8 +56,10 @@ enum Turn {
     Answered,
     /// It has nothing more to send now.
     Done,
-    /// It has more to send than its turn allows, or than the burst has room for.
+    /// It has sent all that its turn allows, and has more.
     More,
+    /// The burst is full before its turn is over.
+    Cut,
     /// No frame is free.
     NoFrame,
 }
@@ -149,10 +149,11 @@ impl<A: App, T: Tcp> Core<A, T> {
     fn show(&mut self, now: Instant, index: u32, event: Event, fresh: &[u8]) -> Option<Advance> {
         let Self { app, tcp, table, .. } = self;
         let connection = table.at(index);
-        let conn = connection.app.as_mut()?;
-        if tcp.backlog(&connection.tcp) == 0 {
+        if connection.app.is_some() && tcp.backlog(&connection.tcp) == 0 {
             connection.waiting_since = now;
+            connection.rests();
         }
+        let conn = connection.app.as_mut()?;
         let (stored, mut buffer) = tcp.split(&mut connection.tcp);
         let input = if fresh.is_empty() { stored } else { fresh };
         let mut outbox = Outbox::new(&mut buffer, connection.waiting_since);
@@ -236,10 +237,11 @@ impl<A: App, T: Tcp> Core<A, T> {
         if connection.close.is_some() || connection.ended.is_some() {
             return None;
         }
-        let conn = connection.app.as_mut()?;
-        if self.tcp.backlog(&connection.tcp) == 0 {
+        if connection.app.is_some() && self.tcp.backlog(&connection.tcp) == 0 {
             connection.waiting_since = now;
+            connection.rests();
         }
+        let conn = connection.app.as_mut()?;
         let (_, mut buffer) = self.tcp.split(&mut connection.tcp);
         let mut outbox = Outbox::new(&mut buffer, connection.waiting_since);
         let result = send(conn, &mut outbox);
@@ -352,6 +354,17 @@ impl<A: App, T: Tcp> Core<A, T> {
 
     // Output.
 
+    /// Puts a connection on a list of those that may have something to send, after a segment that
+    /// may have acknowledged all it has sent.
+    #[inline]
+    pub(crate) fn push_output_after_ack(&mut self, index: u32) {
+        let connection = self.table.at(index);
+        if self.tcp.backlog(&connection.tcp) == 0 {
+            connection.rests();
+        }
+        self.table.push_output(index);
+    }
+
     pub(crate) fn output<Q: Queue>(&mut self, now: Instant, port: &mut Port<Q>) {
         self.handshakes(now, port);
         for _ in 0..self.table.output_len().min(OUTPUT_MAX) {
@@ -363,9 +376,10 @@ impl<A: App, T: Tcp> Core<A, T> {
                 Turn::Answered => self.settle_answered(now, index),
                 Turn::Done => self.settle(now, index),
                 Turn::More => self.table.push_output(index),
+                Turn::Cut => self.table.push_output_again(index),
                 Turn::NoFrame => {
                     self.counters.add(Count::NoFrame);
-                    self.table.push_output(index);
+                    self.table.push_output_again(index);
                     break;
                 }
             }
@@ -393,13 +407,21 @@ impl<A: App, T: Tcp> Core<A, T> {
             return Turn::Done;
         };
         let sums = port.fills_checksums();
-        for _ in 0..SEGMENTS_PER_TURN {
+        if connection.turn_left == 0 {
+            // Its last turn ended with the last of what it had to send.
+            connection.turn_ends();
+        }
+        loop {
             connection.tcp_timer = self.tcp.poll_timeout(now, &connection.tcp);
             if connection.tcp_timer > now {
                 return Turn::Done;
             }
-            if !port.has_room() {
+            if connection.turn_left == 0 {
+                connection.turn_ends();
                 return Turn::More;
+            }
+            if !port.has_room() {
+                return Turn::Cut;
             }
             let Some(mut frame) = port.queue.alloc() else { return Turn::NoFrame };
             let buffer = port.packet_mut(&mut frame, self.reply.len());
@@ -407,6 +429,7 @@ impl<A: App, T: Tcp> Core<A, T> {
             if let Some(answer) = answer {
                 // Nothing to note: a connection that is closed predicts nothing.
                 connection.tcp_timer = answer.next;
+                connection.turn_left -= 1;
                 port.send_answer(frame, (mac, connection.flow), &answer, &mut self.counters);
                 return Turn::Answered;
             }
@@ -418,9 +441,9 @@ impl<A: App, T: Tcp> Core<A, T> {
                 return Turn::Done;
             };
             connection.note_sent(&buffer[..len]);
+            connection.turn_left -= 1;
             port.send_tcp(frame, len, mac, &mut self.counters);
         }
-        Turn::More
     }
 
     /// As [`settle`](Self::settle), after an answer: then the connection is not over, nor closed.

@@ -57,6 +57,7 @@ mod smol;
 mod table;
 mod time_wait;
 mod transport;
+mod turns;
 mod wheel;
 
 pub use answer::Answer;

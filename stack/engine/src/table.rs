@@ -3,6 +3,7 @@
 use crate::app::{Close, Closed, ConnId, Event};
 use crate::flow::{Flow, FlowTable};
 use crate::packet::{Mac, sequence_numbers};
+use crate::turns::Turns;
 use crate::wheel::Wheel;
 use std::collections::VecDeque;
 use tcp::Instant;
@@ -46,6 +47,10 @@ pub(crate) struct Connection<C, T> {
     pub(crate) must_wake: bool,
     pub(crate) in_input_list: bool,
     pub(crate) in_output_list: bool,
+    /// Whether it has sent more than a turn's worth since it had nothing to send.
+    pub(crate) is_backlogged: bool,
+    /// Segments that are left of its turn.
+    pub(crate) turn_left: u8,
 
     /// When the last segment arrived.
     pub(crate) heard_at: Instant,
@@ -87,6 +92,8 @@ impl<C, T> Connection<C, T> {
             must_wake: false,
             in_input_list: false,
             in_output_list: false,
+            is_backlogged: false,
+            turn_left: SEGMENTS_PER_TURN,
             heard_at: now,
             waiting_since: now,
             closed_at: now,
@@ -163,6 +170,22 @@ impl<C, T> Connection<C, T> {
         self.sent_last = Some((later(snd_nxt, seq_end), later(rcv_nxt, ack)));
     }
 
+    /// Takes note that all its output is acknowledged. Unless its application waits to say more,
+    /// what it sends next is no backlog.
+    #[inline]
+    pub(crate) fn rests(&mut self) {
+        if !self.wants_space {
+            self.is_backlogged = false;
+            self.turn_left = SEGMENTS_PER_TURN;
+        }
+    }
+
+    /// Takes note that its turn is over, before all it has sent is acknowledged.
+    pub(crate) fn turn_ends(&mut self) {
+        self.is_backlogged = true;
+        self.turn_left = SEGMENTS_PER_TURN;
+    }
+
     /// Whether the application has closed both directions.
     pub(crate) fn is_closed_by_app(&self) -> bool {
         matches!(self.close, Some(Close::Both | Close::Reset)) || self.ended.is_some()
@@ -175,6 +198,9 @@ struct Place<C, T> {
     connection: Option<Connection<C, T>>,
 }
 
+/// Segments that one connection sends before it is the next one's turn.
+pub(crate) const SEGMENTS_PER_TURN: u8 = 16;
+
 /// The index of no connection.
 pub(crate) const NOWHERE: u32 = u32::MAX;
 
@@ -186,8 +212,7 @@ pub(crate) struct Table<C, T> {
     wheel: Wheel,
     /// Connections whose application has something to be told.
     input: VecDeque<u32>,
-    /// Connections that may have something to send ("dirty").
-    output: VecDeque<u32>,
+    output: Turns,
     /// Half-open connections: by passive opens, and by active ones.
     half_open: usize,
     connecting: usize,
@@ -203,7 +228,7 @@ impl<C, T> Table<C, T> {
             flows: FlowTable::new(capacity, key),
             wheel: Wheel::new(capacity),
             input: VecDeque::with_capacity(capacity),
-            output: VecDeque::with_capacity(capacity),
+            output: Turns::new(capacity),
             half_open: 0,
             connecting: 0,
         }
@@ -319,11 +344,22 @@ impl<C, T> Table<C, T> {
         }
     }
 
-    /// Puts a connection on the list of those that may have something to send.
+    /// Puts a connection on a list of those that may have something to send.
     pub(crate) fn push_output(&mut self, index: u32) {
-        if !std::mem::replace(&mut self.at(index).in_output_list, true) {
-            self.output.push_back(index);
+        let connection = self.at(index);
+        if !std::mem::replace(&mut connection.in_output_list, true) {
+            let is_fresh = !connection.is_backlogged;
+            self.output.push(index, is_fresh);
         }
+    }
+
+    /// Puts a connection back whose turn to send was cut short.
+    pub(crate) fn push_output_again(&mut self, index: u32) {
+        let connection = self.at(index);
+        debug_assert!(!connection.in_output_list, "it has just been taken from its list");
+        connection.in_output_list = true;
+        let is_fresh = !connection.is_backlogged;
+        self.output.push_again(index, is_fresh);
     }
 
     pub(crate) fn pop_input(&mut self) -> Option<u32> {
@@ -333,7 +369,7 @@ impl<C, T> Table<C, T> {
     }
 
     pub(crate) fn pop_output(&mut self) -> Option<u32> {
-        let index = self.output.pop_front()?;
+        let index = self.output.pop()?;
         self.at(index).in_output_list = false;
         Some(index)
     }
