@@ -3,6 +3,7 @@
 mod hostile;
 mod pairs;
 mod vpp;
+mod vpp_reconnect;
 
 use crate::{Config, MemifQueue, Port, Role};
 use queue::{Burst, Frame, Queue};

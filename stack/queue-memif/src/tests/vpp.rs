@@ -14,8 +14,7 @@ use crate::sys::Mapping;
 use crate::wire::{AddRing, Descriptor, Hello, Init, Message, Text, ring};
 use crate::{Config, Role};
 use queue::{Burst, Queue};
-use rustix::event::{EventfdFlags, eventfd};
-use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use rustix::fs::{MemfdFlags, fstat, ftruncate, memfd_create};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -23,13 +22,13 @@ use std::time::Instant;
 /// VPP's default: 1,024 descriptors.
 const LOG2_RING_SIZE: u8 = 10;
 /// Where the ring from the server begins, behind that of the client.
-const S2C: usize = ring::bytes(LOG2_RING_SIZE);
+pub(super) const S2C: usize = ring::bytes(LOG2_RING_SIZE);
 /// Of a buffer: what is before a packet, and what a packet may take.
 const HEADROOM: u32 = 128;
-const BUFFER_BYTES: u32 = 2048;
+pub(super) const BUFFER_BYTES: u32 = 2048;
 
 /// A message that must come, and the descriptor beside it.
-fn hear(channel: &Channel) -> (Message, Option<OwnedFd>) {
+pub(super) fn hear(channel: &Channel) -> (Message, Option<OwnedFd>) {
     let start = Instant::now();
     loop {
         match channel.receive().expect("connected") {
@@ -41,21 +40,25 @@ fn hear(channel: &Channel) -> (Message, Option<OwnedFd>) {
     }
 }
 
+/// What it would be woken through. VPP gives an eventfd; a file of its own, in the place of it, can
+/// be told from others.
 fn interrupt() -> OwnedFd {
-    eventfd(0, EventfdFlags::NONBLOCK).expect("an eventfd")
+    memfd_create("interrupt", MemfdFlags::empty()).expect("a file")
 }
 
 /// VPP as a client: rings in one region, buffers in another.
-struct Vpp {
-    channel: Channel,
-    rings: Mapping,
-    buffers: Mapping,
+pub(super) struct Vpp {
+    pub(super) channel: Channel,
+    pub(super) rings: Mapping,
+    pub(super) buffers: Mapping,
+    /// The files that it gave, by their inodes.
+    pub(super) given: Vec<u64>,
 }
 
 impl Vpp {
     /// Connects, and offers the file `pool`, where given, for its buffers. The server's good-bye,
     /// where it refuses.
-    fn connect(socket: &str, pool: Option<OwnedFd>) -> Result<Self, String> {
+    pub(super) fn connect(socket: &str, pool: Option<OwnedFd>) -> Result<Self, String> {
         const POOL_BYTES: usize = 64 * (HEADROOM + BUFFER_BYTES) as usize;
         let channel = Channel::connect(socket).expect("it listens");
         assert!(matches!(hear(&channel).0, Message::Hello(_)));
@@ -84,6 +87,8 @@ impl Vpp {
             (offer(true, 0), Some(interrupt())),
             (offer(false, S2C), Some(interrupt())),
         ];
+        let fds = messages.iter().filter_map(|(_, fd)| fd.as_ref());
+        let given = fds.map(|fd| fstat(fd).expect("open").st_ino).collect();
         for (message, fd) in messages {
             channel.send(&message, fd.as_ref().map(AsFd::as_fd)).expect("connected");
             assert_eq!(hear(&channel).0, Message::Ack, "{message:?}");
@@ -91,36 +96,36 @@ impl Vpp {
         let connect = Message::Connect(Text::new("memif0/0"));
         channel.send(&connect, None).expect("connected");
         match hear(&channel).0 {
-            Message::Connected(_) => Ok(Self { channel, rings, buffers }),
+            Message::Connected(_) => Ok(Self { channel, rings, buffers, given }),
             Message::Disconnect { reason, .. } => Err(reason.to_string()),
             other => panic!("{other:?}"),
         }
     }
 
-    fn put(&self, ring_offset: usize, slot: usize, descriptor: Descriptor) {
+    pub(super) fn put(&self, ring_offset: usize, slot: usize, descriptor: Descriptor) {
         let at = ring_offset + ring::DESCRIPTORS + slot * ring::DESCRIPTOR_BYTES;
         for (nth, word) in descriptor.to_words().into_iter().enumerate() {
             self.rings.u64(at + 8 * nth).store(word, Ordering::Relaxed);
         }
     }
 
-    fn descriptor(&self, ring_offset: usize, slot: usize) -> Descriptor {
+    pub(super) fn descriptor(&self, ring_offset: usize, slot: usize) -> Descriptor {
         let at = ring_offset + ring::DESCRIPTORS + slot * ring::DESCRIPTOR_BYTES;
         Descriptor::from_words([0, 8].map(|word| self.rings.u64(at + word).load(Ordering::Relaxed)))
     }
 
     /// Moves a head: the client's index of either ring.
-    fn head(&self, ring_offset: usize, head: u16) {
+    pub(super) fn head(&self, ring_offset: usize, head: u16) {
         self.rings.u16(ring_offset + ring::HEAD).store(head, Ordering::Release);
     }
 
-    fn tail(&self, ring_offset: usize) -> u16 {
+    pub(super) fn tail(&self, ring_offset: usize) -> u16 {
         self.rings.u16(ring_offset + ring::TAIL).load(Ordering::Acquire)
     }
 }
 
 /// Where the bytes of the nth buffer begin that follow the room for headers and `skip` bytes.
-fn place(buffer: u32, skip: u32) -> u32 {
+pub(super) fn place(buffer: u32, skip: u32) -> u32 {
     buffer * (HEADROOM + BUFFER_BYTES) + HEADROOM + skip
 }
 
@@ -210,17 +215,15 @@ fn a_pool_that_could_shrink_is_refused_with_the_cure_and_the_next_is_served() {
     server.expect_up();
 }
 
-#[test]
-fn a_server_that_offers_all_there_is_gets_what_we_have() {
-    let socket = socket();
-    let listener = Listener::bind(&socket).expect("a free name");
-    let config = Config { queue_count: 2, ..Config::new(&socket, Role::Client) };
-    let mut client = End::open(&config);
+/// VPP as a server: takes a client, and all that it offers, which is returned in order.
+pub(super) fn accept(listener: &Listener) -> (Channel, Vec<(Message, Option<OwnedFd>)>) {
+    let start = Instant::now();
     let channel = loop {
         match listener.accept().expect("it listens") {
             Some(channel) => break channel,
             None => std::thread::yield_now(),
         }
+        assert!(start.elapsed() < PATIENCE, "no client");
     };
     let hello = Hello {
         name: Text::new("VPP 24.10"),
@@ -235,13 +238,24 @@ fn a_server_that_offers_all_there_is_gets_what_we_have() {
     let mut heard = Vec::new();
     while !matches!(heard.last(), Some((Message::Connect(_), _))) {
         let (message, fd) = hear(&channel);
-        heard.push((message, fd.is_some()));
+        heard.push((message, fd));
         let answer = match message {
             Message::Connect(_) => Message::Connected(Text::new("memif0/0")),
             _ => Message::Ack,
         };
         channel.send(&answer, None).expect("connected");
     }
+    (channel, heard)
+}
+
+#[test]
+fn a_server_that_offers_all_there_is_gets_what_we_have() {
+    let socket = socket();
+    let listener = Listener::bind(&socket).expect("a free name");
+    let config = Config { queue_count: 2, ..Config::new(&socket, Role::Client) };
+    let mut client = End::open(&config);
+    let (_channel, heard) = accept(&listener);
+    let heard: Vec<_> = heard.into_iter().map(|(message, fd)| (message, fd.is_some())).collect();
     client.expect_up();
     // It takes regions and rings of each kind by their numbers, in order, and each with a file.
     let [(Message::Init(init), false), (Message::AddRegion { index: 0, .. }, true), rings @ .., _] =

@@ -95,7 +95,7 @@ impl Drop for Testpmd {
             drop(std::fs::remove_file(socket));
         }
         if let Some(reader) = self.reader.take() {
-            // It fails where testpmd printed something that is no text: the test has failed by then.
+            // It fails where testpmd printed what is no text: by then the test has failed.
             drop(reader.join());
         }
     }
