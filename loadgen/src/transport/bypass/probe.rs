@@ -80,8 +80,13 @@ impl Handler for Probe {
     }
 }
 
-/// As [`probe`], on a thread of its own that DPDK knows. What lies in the mempool's cache of a
-/// thread is out of the reach of others, and the thread of the load takes over this one's.
+/// As [`probe`], on a thread of its own that DPDK knows.
+///
+/// Where EAL's main thread had probed over `net_af_xdp` (DPDK 22.11, on veth), no frame of the
+/// load's thread left the interface, although sendto(2) succeeded; after a probe by a registered
+/// thread all do. Why is not proven. What would explain it: mbufs in a mempool's cache of a thread
+/// are out of the reach of others, and the load's thread is given the number, and with it the
+/// cache, of a registered thread that has ended, but never those of the main thread.
 #[cfg(feature = "dpdk")]
 fn probe_apart(
     queue: queue_dpdk::DpdkQueue,
