@@ -32,7 +32,7 @@ pub use isn::{FourTuple, Secret, clock_offset, isn};
 pub use options::{Options, OptionsOut, SackList, Timestamps, WINDOW_SCALE_MAX};
 pub use predicted::PlainOut;
 pub use sack::{HELD_MAX, SACKED_MAX};
-pub use segment::{Flags, HEADER_MAX, HEADER_MIN, Malformed, Segment, SegmentOut};
+pub use segment::{Cause, Flags, HEADER_MAX, HEADER_MIN, Malformed, Segment, SegmentOut};
 pub use seq::{Block, Seq};
 pub use syn_cache::{HalfOpen, HalfOpenVerdict};
 pub use tcb::{Rcv, SendBuffer, Snd, State, Tcb};

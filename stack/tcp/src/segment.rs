@@ -185,6 +185,38 @@ impl<'a> Segment<'a> {
     }
 }
 
+/// What a segment is sent for, as far as anybody counts it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cause {
+    /// All that a connection sends on which nothing is lost and no window closes.
+    #[default]
+    Regular,
+    /// A SYN, or a SYN-ACK, that was not answered in time (RFC 6298 §5.7).
+    SynAgain,
+    /// Sent again after the retransmission timer has expired, the first segment (RFC 6298 §5.4) or
+    /// one of those behind it (RFC 5681 §3.1).
+    AfterTimeOut,
+    /// Sent again because later segments have arrived: fast retransmit and fast recovery (RFC 5681
+    /// §3.2, RFC 6582, RFC 6675).
+    FastRecovery,
+    /// The tail, sent again once in a recovery though nothing says that it is lost (RFC 6675 §4,
+    /// `NextSeg` rule 4).
+    Rescue,
+    /// New data beyond the congestion window, on one of the first two duplicate acknowledgements
+    /// (RFC 3042).
+    LimitedTransmit,
+    /// A byte, or a FIN, into a closed window (RFC 9293 §3.8.6.1).
+    WindowProbe,
+}
+
+impl Cause {
+    /// Whether all of the segment has been sent before.
+    #[must_use]
+    pub const fn is_again(self) -> bool {
+        matches!(self, Self::SynAgain | Self::AfterTimeOut | Self::FastRecovery | Self::Rescue)
+    }
+}
+
 /// A segment to be sent: a header, and which bytes of the send buffer go with it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SegmentOut {
@@ -203,6 +235,8 @@ pub struct SegmentOut {
     pub payload_offset: u32,
     /// Bytes of payload.
     pub payload_len: u16,
+    /// What it is sent for; not part of the header.
+    pub cause: Cause,
 }
 
 impl SegmentOut {

@@ -90,20 +90,23 @@ impl Tcb {
     }
 
     /// Lets the timers take effect that have expired by `now`; `poll_transmit` is to be asked
-    /// afterwards.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    /// afterwards. Returns whether that of retransmission has, and a SYN, data or a FIN are to be
+    /// sent again.
+    pub fn handle_timeout(&mut self, now: Instant) -> bool {
+        let mut sends_again = false;
         if self.timers.ack <= now {
             self.timers.ack = Instant::NEVER;
             self.pending.ack = true;
         }
         if self.timers.rtx <= now {
             self.timers.rtx = Instant::NEVER;
-            self.retransmission_expired(now);
+            sends_again = self.retransmission_expired(now);
         }
         if self.timers.state <= now {
             self.timers.state = Instant::NEVER;
             self.state_expired(now);
         }
+        sends_again
     }
 
     /// RFC 6298 §5.1 and §5.6: starts the timer, not beyond the moment of giving up.
@@ -132,21 +135,23 @@ impl Tcb {
         (r2.after(self.liveness.unanswered)).min(stalled)
     }
 
-    fn retransmission_expired(&mut self, now: Instant) {
+    fn retransmission_expired(&mut self, now: Instant) -> bool {
         if self.given_up_at() <= now {
             self.give_up();
-            return;
+            return false;
         }
         self.rtt.backoff = self.rtt.backoff.saturating_add(1);
         match self.state {
-            State::SynSent | State::SynReceived => self.syn_expired(now),
+            State::SynSent | State::SynReceived => return self.syn_expired(now),
             _ if self.snd.flight() == 0 => {
                 // MUST-36: the persist timer. The probe doubles as the SWS override (§3.8.6.2.1).
                 self.pending.force = true;
                 self.start_persist(now);
+                return false;
             }
             _ => self.data_expired(now),
         }
+        true
     }
 
     /// MUST-20, R2: tells the peer too, who may be able to hear though not to answer.
@@ -156,17 +161,18 @@ impl Tcb {
         self.pending.rst = was_synchronised;
     }
 
-    fn syn_expired(&mut self, now: Instant) {
+    fn syn_expired(&mut self, now: Instant) -> bool {
         self.liveness.probes = self.liveness.probes.saturating_add(1);
         let is_passive = self.settings.passive;
         if is_passive && self.liveness.probes > self.settings.syn_ack_retransmits {
             self.enter_closed(Closed::BackToListen);
-            return;
+            return false;
         }
         // Karn: which of the SYNs is acknowledged will not be known.
         self.rtt.cancel();
         self.pending.syn = true;
         self.start_rtx(now);
+        true
     }
 
     /// RFC 6298 §5.4 to §5.6, RFC 5681 §3.1, RFC 6675 §5.1.

@@ -3,7 +3,7 @@
 
 use crate::options::{OptionsOut, Timestamps};
 use crate::recovery::Phase;
-use crate::segment::{Flags, SegmentOut};
+use crate::segment::{Cause, Flags, SegmentOut};
 use crate::seq::{Block, Seq};
 use crate::tcb::{Fin, Probe, SendBuffer, State, Tcb};
 use crate::time::Instant;
@@ -97,6 +97,7 @@ impl Tcb {
                 timestamps,
                 ..OptionsOut::default()
             },
+            cause: if self.liveness.probes == 0 { Cause::Regular } else { Cause::SynAgain },
             ..SegmentOut::default()
         })
     }
@@ -131,7 +132,16 @@ impl Tcb {
     ) -> SegmentOut {
         let wnd = self.acknowledging_window();
         let payload_offset = if payload_len > 0 { seq.since(self.snd.una) } else { 0 };
-        SegmentOut { seq, ack: self.rcv.nxt, flags, wnd, options, payload_offset, payload_len }
+        SegmentOut {
+            seq,
+            ack: self.rcv.nxt,
+            flags,
+            wnd,
+            options,
+            payload_offset,
+            payload_len,
+            cause: Cause::Regular,
+        }
     }
 
     /// The window for a segment that acknowledges all that has arrived, which is noted.
@@ -230,7 +240,12 @@ impl Tcb {
         }
         let is_last = end == self.snd.nxt;
         let flags = Flags::ACK | Flags::FIN.only_if(fin) | Flags::PSH.only_if(is_last && len > 0);
-        Some(self.build(now, block.start, flags, len))
+        let cause = match self.recovery.phase {
+            Phase::Loss => Cause::AfterTimeOut,
+            _ if advance => Cause::FastRecovery,
+            _ => Cause::Rescue,
+        };
+        Some(SegmentOut { cause, ..self.build(now, block.start, flags, len) })
     }
 
     /// Most bytes of payload in a segment that is sent now, beside its options.
@@ -277,7 +292,11 @@ impl Tcb {
         // MUST-61: PSH where the buffer ends.
         let push = Flags::PSH.only_if(len == unsent && len > 0);
         let flags = Flags::ACK | push | Flags::FIN.only_if(fin);
+        let is_beyond = self.recovery.dup_acks > 0 && flight + len > self.congestion.cwnd;
+        let is_limited = is_beyond && self.recovery.phase == Phase::Open;
+        let cause = if is_limited { Cause::LimitedTransmit } else { Cause::Regular };
         let segment = self.build_with(options, self.snd.nxt, flags, short(len));
+        let segment = SegmentOut { cause, ..segment };
         self.sent_new(now, len, fin);
         if self.congestion_room() < self.smss() {
             // The window is used to the full, whether more waits or not.
@@ -329,7 +348,8 @@ impl Tcb {
             self.snd.probe = Probe::Fin;
             (Flags::ACK | Flags::FIN, 0)
         };
-        Some(self.build(now, self.snd.nxt, flags, len))
+        let cause = Cause::WindowProbe;
+        Some(SegmentOut { cause, ..self.build(now, self.snd.nxt, flags, len) })
     }
 }
 

@@ -10,6 +10,7 @@ mod chunks;
 mod handshakes;
 mod input;
 mod output;
+mod repairs;
 
 use crate::answer::Answer;
 use crate::app::Closed;
@@ -25,6 +26,7 @@ use handshakes::{Handshakes, Host};
 use input::Input;
 use output::Output;
 use queue::Counter;
+use repairs::Repairs;
 use std::cell::Cell;
 use std::ops::Range;
 use tcp::{
@@ -51,6 +53,7 @@ pub struct Native {
     scratch: Box<[u8]>,
     /// How often an application was offered less space because the pool was empty.
     short_offers: Cell<u64>,
+    repairs: Repairs,
 }
 
 /// One connection.
@@ -100,6 +103,7 @@ impl Native {
             inputs: chunks(rx_chunk_bytes, config.rx_pool_bytes),
             scratch: vec![0; config.rx_buffer_bytes].into_boxed_slice(),
             short_offers: Cell::new(0),
+            repairs: Repairs::default(),
         }
     }
 
@@ -312,7 +316,9 @@ impl Tcp for Native {
         buffer: &mut [u8],
     ) -> Option<usize> {
         if conn.tcb.poll_timeout().is_some_and(|at| at <= now) {
-            conn.tcb.handle_timeout(now);
+            if conn.tcb.handle_timeout(now) {
+                self.repairs.timed_out();
+            }
             conn.is_dirty = true;
         }
         conn.tcb.offer_at_most(self.room(conn));
@@ -320,6 +326,7 @@ impl Tcp for Native {
             conn.is_dirty = false;
             return None;
         };
+        self.repairs.sends(segment.cause);
         Some(self.emit(conn, &segment, buffer))
     }
 
@@ -460,6 +467,7 @@ impl Tcp for Native {
         visit(Counter("tx_pool_chunks_now"), self.outputs.taken().into());
         visit(Counter("rx_pool_chunks_now"), self.inputs.taken().into());
         visit(Counter("tx_pool_short_offers"), self.short_offers.get());
+        self.repairs.visit(visit);
     }
 }
 

@@ -4,7 +4,7 @@ use super::PlainOut;
 use crate::config::{Config, KeepAlive};
 use crate::congestion::Algorithm;
 use crate::options::{Options, OptionsOut, Timestamps};
-use crate::segment::{Flags, Segment, SegmentOut};
+use crate::segment::{Cause, Flags, Segment, SegmentOut};
 use crate::seq::Seq;
 use crate::tcb::{SendBuffer, State, Tcb};
 use crate::time::Instant;
@@ -247,6 +247,7 @@ fn in_full(plain: &PlainOut) -> SegmentOut {
         options: OptionsOut { timestamps: plain.timestamps, ..OptionsOut::default() },
         payload_offset: plain.payload_offset,
         payload_len: plain.payload_len,
+        cause: Cause::Regular,
     }
 }
 

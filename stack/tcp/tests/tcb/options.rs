@@ -3,8 +3,8 @@
 use crate::scene::{IRS, ISS, Scene, Segment, data, ms, secs, seg, timestamps};
 use proptest::prelude::*;
 use tcp::{
-    Block, Dropped, Flags, HEADER_MAX, Malformed, Options, OptionsOut, SegmentOut, Seq, State,
-    Timestamps,
+    Block, Cause, Dropped, Flags, HEADER_MAX, Malformed, Options, OptionsOut, SegmentOut, Seq,
+    State, Timestamps,
 };
 
 fn check(bytes: &[u8], expected: Options<'_>) {
@@ -144,6 +144,7 @@ proptest! {
             },
             payload_offset: 0,
             payload_len,
+            cause: Cause::Regular,
         };
         let mut bytes = [0xee; HEADER_MAX + 100];
         let header = out.emit(80, 4096, &mut bytes);
