@@ -1,11 +1,12 @@
 //! CPU time and interrupts from `/proc/stat`, CPU time from `/proc/PID/stat` (proc(5)).
 
+use crate::cost::process_tree;
 use anyhow::{Context, Result, bail};
 use record::{CpuAccount, CpuTime, ProcessTime};
 use std::fs;
 use std::time::Instant;
 
-/// CPU times of the machine and of two processes, read together.
+/// CPU times of the machine and of two processes with their descendants, read together.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     at: Instant,
@@ -26,8 +27,8 @@ struct CpuTicks {
     steal: u64,
 }
 
-/// `utime` and `stime` of a process, all its threads, in ticks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// User and system time of processes, all their threads, in ticks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct ProcessTicks {
     user: u64,
     system: u64,
@@ -42,8 +43,8 @@ impl Snapshot {
         Ok(Self {
             at: Instant::now(),
             cpus: parse_stat(&read("/proc/stat")?)?,
-            server: parse_process(&read(&format!("/proc/{server_pid}/stat"))?)?,
-            client: parse_process(&read(&format!("/proc/{client_pid}/stat"))?)?,
+            server: read_tree(server_pid)?,
+            client: read_tree(client_pid)?,
         })
     }
 
@@ -94,6 +95,20 @@ impl CpuTicks {
             idle_s: seconds(self.idle, before.idle),
         }
     }
+}
+
+/// What a process and its descendants have taken so far. A child that has ended is in the times of
+/// the parent that has waited for it; one whose parent did not (SIGCHLD ignored) is lost.
+fn read_tree(root: u32) -> Result<ProcessTicks> {
+    let stat = |pid: u32| read(&format!("/proc/{pid}/stat"));
+    let mut sum = parse_process(&stat(root)?)?;
+    for member in process_tree::members(root)?.iter().filter(|member| member.pid != root) {
+        // One that has just been waited for is in its parent's times from the next reading on.
+        let Ok(text) = stat(member.pid) else { continue };
+        let ticks = parse_process(&text)?;
+        sum = ProcessTicks { user: sum.user + ticks.user, system: sum.system + ticks.system };
+    }
+    Ok(sum)
 }
 
 impl ProcessTicks {
@@ -180,13 +195,17 @@ fn parse_interrupts(text: &str) -> Result<Interrupts> {
     Ok(Interrupts { hard: total("intr")?, soft: total("softirq")? })
 }
 
-/// Reads fields 14 and 15. The second field is the command's name in parentheses; it may hold
-/// spaces and parentheses itself, so that counting begins after the last one.
+/// Reads fields 14 to 17: `utime` and `stime` of the process, `cutime` and `cstime` of children
+/// that it has waited for, and theirs. The second field is the command's name in parentheses; it
+/// may hold spaces and parentheses itself, so that counting begins after the last one.
 fn parse_process(text: &str) -> Result<ProcessTicks> {
     let after_name = text.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let mut fields = after_name.split_ascii_whitespace().skip(11).map(str::parse);
-    match (fields.next(), fields.next()) {
-        (Some(Ok(user)), Some(Ok(system))) => Ok(ProcessTicks { user, system }),
+    let fields = after_name.split_ascii_whitespace().skip(11).take(4).map(str::parse);
+    let fields: Vec<u64> = fields.collect::<Result<_, _>>().unwrap_or_default();
+    match fields[..] {
+        [user, system, waited_user, waited_system] => {
+            Ok(ProcessTicks { user: user + waited_user, system: system + waited_system })
+        }
         _ => bail!("/proc/PID/stat is not as proc(5) says: '{}'", text.trim()),
     }
 }
@@ -194,6 +213,8 @@ fn parse_process(text: &str) -> Result<ProcessTicks> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::{Events, Process};
+    use std::time::Duration;
 
     const STAT: &str = "cpu  30 2 50 700 6 0 7 8 0 0\n\
                         cpu0 10 2 20 300 5 1 3 4 0 0\n\
@@ -239,9 +260,47 @@ mod tests {
     fn a_process_is_read_whatever_it_is_called() {
         for name in ["server-epoll", "a b", "x) S 9 (y"] {
             let text = format!("42 ({name}) S 1 42 42 0 -1 4194304 120 0 0 0 77 33 5 6 20 0 1 0\n");
-            let expect = ProcessTicks { user: 77, system: 33 };
+            let expect = ProcessTicks { user: 77 + 5, system: 33 + 6 };
             assert_eq!(parse_process(&text).unwrap(), expect, "{name}");
         }
+    }
+
+    /// Ticks that the child of a test takes before it says that it is ready.
+    const BURNT_TICKS: u64 = 5;
+
+    /// What a shell that runs `script` and its descendants have taken when the script says that it
+    /// is ready. `$burn` in it takes [`BURNT_TICKS`] in the process that evaluates it, by its own
+    /// count, however busy the machine is; `$ready` says so.
+    fn ticks_when_ready(script: &str) -> ProcessTicks {
+        let burn = "t=0; while [ $t -lt LEAST ]; do read -r s </proc/self/stat; \
+                    s=${s##*) }; set -- $s; t=$((${12} + ${13})); done"
+            .replace("LEAST", &BURNT_TICKS.to_string());
+        let environment = [("burn", burn.as_str()), ("ready", r#"echo {"event":"ready"}"#)];
+        let pairs = environment.map(|(name, value)| format!("{name}={value}"));
+        let command = ["env", &pairs[0], &pairs[1], "sh", "-c", script].map(str::to_owned);
+        let events = Events::new().unwrap();
+        let process = Process::spawn(&events, "shell", command.to_vec()).unwrap();
+        let far = Instant::now() + Duration::from_secs(60);
+        assert!(events.wait_until(far, || process.event_line("ready").is_some()).unwrap());
+        read_tree(process.id()).unwrap()
+    }
+
+    #[test]
+    fn children_are_accounted_while_they_run_and_after_they_were_waited_for() {
+        let check = |script: &str| {
+            let ticks = ticks_when_ready(script);
+            assert!(ticks.user + ticks.system >= BURNT_TICKS, "{script}: {ticks:?}");
+        };
+        let child = r#"sh -c 'eval "$burn"; $ready; exec sleep 60'"#;
+        check(&format!("{child} & wait"));
+        check(&format!("({child} & wait) & wait"));
+        check(r#"sh -c 'eval "$burn"'; $ready; exec sleep 60"#);
+    }
+
+    #[test]
+    fn a_process_that_is_gone_has_no_time() {
+        // Above the largest number that the kernel gives (PID_MAX_LIMIT, 2^22).
+        assert!(read_tree(1 << 23).unwrap_err().to_string().contains("cannot be read"));
     }
 
     #[test]
