@@ -36,6 +36,6 @@ pub use measurement::{
 };
 pub use summary::{
     CellFigures, Cost, CountsPerResponse, CpuCost, Disturbance, DisturbedRound, Estimate, Figures,
-    LatencyRatios, Percentiles, Rounds, Step, Stop, Summary,
+    LatencyRatios, Percentiles, Rounds, Step, Stop, Summary, Superseded,
 };
 pub use verdict::Verdict;

@@ -1,6 +1,6 @@
 //! One measurement of one cell: a line of `rounds.jsonl`.
 
-use crate::LoadReport;
+use crate::{Disturbance, LoadReport};
 use serde::{Deserialize, Serialize};
 
 /// A point of an experiment's matrix: the server that runs and the load it gets.
@@ -63,8 +63,17 @@ pub struct Measurement {
     pub schema: u32,
     /// Number of the round, from 1; the measurements of one round are paired.
     pub round: u32,
-    /// Place in the shuffled order of the round, from 1.
+    /// Place in the order of the round, from 1: first every cell in the shuffled order, then those
+    /// that are measured again.
     pub position: u32,
+    /// How often the cell had been measured in this round, this time included. Only the last
+    /// measurement of a cell in a round counts. Before version 4 it was always 1.
+    #[serde(default = "first_attempt")]
+    pub attempt: u32,
+    /// What disturbed it from outside, by the experiment's bounds; only a measurement that has
+    /// something here is ever taken again. Absent before version 4.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disturbed: Vec<Disturbance>,
     /// What was measured.
     pub cell: Cell,
     /// When it began, as `2026-01-31T12:00:00Z`.
@@ -94,7 +103,11 @@ pub struct Measurement {
 
 impl Measurement {
     /// The version written by this build.
-    pub const SCHEMA: u32 = 3;
+    pub const SCHEMA: u32 = 4;
+}
+
+fn first_attempt() -> u32 {
+    1
 }
 
 /// What was counted in the server's processes and in the generator's, all threads, under a load

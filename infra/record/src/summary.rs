@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 ///
 /// Version 2 has `floors` and `share_of_floor`, and cells as [`Cell`] describes them. Version 3 has
 /// `hypothesis`, `steps`, `cost`, `latency_ratio_to_baseline`, `stop` and the reasons of disturbed
-/// rounds.
+/// rounds. Version 4 has the measurements that were taken again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Summary {
@@ -50,7 +50,7 @@ pub struct Summary {
 
 impl Summary {
     /// The version written by this build.
-    pub const SCHEMA: u32 = 3;
+    pub const SCHEMA: u32 = 4;
 }
 
 /// Figures of one cell.
@@ -248,6 +248,10 @@ pub struct Rounds {
     pub used: Vec<u32>,
     /// Rounds that something disturbed.
     pub disturbed: Vec<DisturbedRound>,
+    /// Measurements that something from outside disturbed and that were taken again in the same
+    /// round, so that no figure has them. Absent before version 4.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub superseded: Vec<Superseded>,
     /// The bound: share of the server's and the client's CPU, 0 to 1.
     pub steal_share_max: f64,
     /// Seed of the order of measurements.
@@ -255,6 +259,20 @@ pub struct Rounds {
     /// When the run was to stop, and why it did. Absent before version 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<Stop>,
+}
+
+/// A measurement in whose place a later one of the same cell in the same round counts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Superseded {
+    /// Number of the round.
+    pub round: u32,
+    /// The label of the cell.
+    pub cell: String,
+    /// Which measurement of the cell in the round it was, from 1.
+    pub attempt: u32,
+    /// What disturbed it.
+    pub reasons: Vec<Disturbance>,
 }
 
 /// A round that something disturbed.

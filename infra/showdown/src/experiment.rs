@@ -35,6 +35,8 @@ const SHIPPED: [(&str, &str); 13] = [
 /// A file larger than this is not an experiment.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 const ROUNDS_MAX: u32 = 1000;
+/// Most often that a cell is measured again in a round.
+const CELL_REPEATS_MAX: u32 = 100;
 const DURATION_S_MAX: u32 = 3600;
 const WARMUP_S_MAX: f64 = 60.0;
 const BUDGET_S_MAX: u32 = 86_400;
@@ -53,7 +55,11 @@ pub(crate) struct Effort {
     pub(crate) warmup_s: f64,
     /// Disturbed rounds that are repeated at most.
     pub(crate) repeats: u32,
-    /// No round begins that would end later than this many seconds after the first began.
+    /// How often a cell that something from outside disturbed is measured again within its round,
+    /// at most.
+    pub(crate) cell_repeats: u32,
+    /// No round, and no measurement that is taken again, begins that would end later than this many
+    /// seconds after the first round began.
     pub(crate) budget_s: u32,
 }
 
@@ -187,6 +193,8 @@ struct File {
     duration_s: u32,
     warmup_s: f64,
     repeats: u32,
+    #[serde(default = "default_cell_repeats")]
+    cell_repeats: u32,
     budget_s: u32,
     steal_share_max: f64,
     stop: Option<StopRule>,
@@ -216,6 +224,12 @@ fn default_counts() -> bool {
     true
 }
 
+/// Where every fifth measurement is disturbed, one of 600 is after three more, and so is one round
+/// of ten with 63 cells.
+fn default_cell_repeats() -> u32 {
+    3
+}
+
 /// The table `[quick]` as it is written; see [`File`].
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -224,6 +238,8 @@ struct QuickTable {
     duration_s: u32,
     warmup_s: f64,
     repeats: u32,
+    #[serde(default = "default_cell_repeats")]
+    cell_repeats: u32,
     budget_s: u32,
     mode: Option<Vec<Mode>>,
     tcp: Option<Vec<Tcp>>,
@@ -239,7 +255,9 @@ struct QuickTable {
 
 impl From<QuickTable> for Quick {
     fn from(table: QuickTable) -> Self {
-        let QuickTable { rounds, duration_s, warmup_s, repeats, budget_s, .. } = table;
+        let QuickTable { rounds, duration_s, warmup_s, repeats, cell_repeats, budget_s, .. } =
+            table;
+        let effort = Effort { rounds, duration_s, warmup_s, repeats, cell_repeats, budget_s };
         let axes = FewerValues {
             mode: table.mode,
             tcp: table.tcp,
@@ -252,7 +270,7 @@ impl From<QuickTable> for Quick {
             pipeline: table.pipeline,
             rate: table.rate,
         };
-        Self { effort: Effort { rounds, duration_s, warmup_s, repeats, budget_s }, axes }
+        Self { effort, axes }
     }
 }
 
@@ -340,6 +358,7 @@ impl Experiment {
                 duration_s: file.duration_s,
                 warmup_s: file.warmup_s,
                 repeats: file.repeats,
+                cell_repeats: file.cell_repeats,
                 budget_s: file.budget_s,
             },
             steal_share_max: file.steal_share_max,
@@ -508,6 +527,11 @@ impl Effort {
             self.warmup_s
         );
         ensure!(self.repeats <= ROUNDS_MAX, "repeats = {} is more than {ROUNDS_MAX}", self.repeats);
+        ensure!(
+            self.cell_repeats <= CELL_REPEATS_MAX,
+            "cell_repeats = {} is more than {CELL_REPEATS_MAX}",
+            self.cell_repeats
+        );
         ensure!(
             (1..=BUDGET_S_MAX).contains(&self.budget_s),
             "budget_s = {} is not 1 to {BUDGET_S_MAX} seconds",

@@ -85,6 +85,8 @@ impl Bench<'_> {
             schema: Measurement::SCHEMA,
             round,
             position,
+            attempt: 1,
+            disturbed: Vec::new(),
             cell: point.cell.clone(),
             started_utc,
             load,

@@ -16,15 +16,14 @@ use crate::programs::{Place, Programs, Rendezvous, check_tools};
 use crate::progress::Progress;
 use crate::reach;
 use crate::results::Folder;
-use crate::rounds::{self, Ended};
+use crate::rounds::{self, Series, Source, Taken, Turn};
 use crate::softirq::{self, Placement};
-use crate::statistics;
 use crate::summarise::{Span, count_of, summarise};
 use crate::table;
 use crate::testpmd;
 use crate::topology::{Names, Topology};
 use anyhow::{Context, Result, bail, ensure};
-use record::{Counts, Environment, Measurement, Summary};
+use record::{Counts, Measurement, Summary};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -114,16 +113,17 @@ pub(crate) fn run(
     }
     let verdicts = gate::examine(&points, &programs, events, folder.path())?;
     let points = gate::admitted(&experiment, points, &verdicts)?;
-    let run = Run { experiment: &experiment, points: &points, environment: &environment, seed };
     let bench = bench(&experiment, &programs, events, &folder);
-    let (measurements, ended) = run.take_rounds(&bench, &mut folder)?;
-    let profile_notes = if options.profile { run.profile(&bench)? } else { Vec::new() };
-    let judged = rounds::judge(&measurements, &experiment, &environment);
-    let mut rounds = rounds::choose(judged, &experiment, seed);
-    let widest = rounds::widest(&points, &measurements, &rounds.used, &experiment);
-    rounds.stop = Some(ended.stop(&experiment, rounds.used.len(), widest));
+    let series =
+        Series { experiment: &experiment, points: &points, environment: &environment, seed };
+    let taken = take_rounds(series, &bench, &mut folder)?;
+    let profile_notes = if options.profile {
+        profile::profile_all(&bench, &points, &labels(&experiment, &points))?
+    } else {
+        Vec::new()
+    };
     let span = Span { started_utc: started.rfc3339(), finished_utc: Utc::now().rfc3339() };
-    let mut summary = summarise(&experiment, &points, &measurements, rounds, environment, span)?;
+    let mut summary = summary_of(series, &taken, span)?;
     summary.conformance = verdicts;
     let on_contenders = contender::notes(&summary);
     summary.notes.extend(on_contenders);
@@ -218,132 +218,76 @@ fn bench<'a>(
     }
 }
 
-/// What is measured, and what rounds are judged by.
-struct Run<'a> {
-    experiment: &'a Experiment,
+/// Measures the cells of a run for [`rounds::take`].
+struct Live<'a> {
+    bench: &'a Bench<'a>,
     points: &'a [Point],
-    environment: &'a Environment,
-    seed: u64,
-}
-
-impl Run<'_> {
-    /// Profiles every cell; returns what a reader must know about the graphs.
-    fn profile(&self, bench: &Bench<'_>) -> Result<Vec<String>> {
-        let label = |point: &Point| matrix::label(&point.cell, self.experiment);
-        let labels: Vec<String> = self.points.iter().map(label).collect();
-        profile::profile_all(bench, self.points, &labels)
-    }
-
-    /// Measures rounds until there are enough undisturbed ones, or until no more are allowed.
-    fn take_rounds(
-        &self,
-        bench: &Bench<'_>,
-        folder: &mut Folder,
-    ) -> Result<(Vec<Measurement>, Ended)> {
-        let effort = self.experiment.effort;
-        let mut counts = vec![None; self.points.len()];
-        if self.experiment.counts {
-            counts = cost::count_all(bench, self.points)?;
-        }
-        let progress = Progress::new(self.points.len() * effort.rounds as usize);
-        let mut budget = Budget::new(Duration::from_secs(effort.budget_s.into()));
-        let mut all: Vec<Measurement> = Vec::new();
-        for round in 1..=effort.rounds + effort.repeats {
-            if !budget.allows_another() {
-                progress.say("the time allowed is used up");
-                return Ok((all, Ended::Budget));
-            }
-            let measured = self.take_round(round, bench, &progress, folder, &mut counts)?;
-            budget.round_done();
-            all.extend(measured);
-            let judged = rounds::judge(&all, self.experiment, self.environment);
-            let words = judged.last().map_or_else(String::new, |last| rounds::words(&last.reasons));
-            progress.say(&round_line(&all, self.experiment, &words));
-            let clean = rounds::clean(&judged);
-            if clean.len() >= effort.rounds as usize {
-                return Ok((all, Ended::Complete));
-            }
-            if let Some(rule) = &self.experiment.stop {
-                let widest = rounds::widest(self.points, &all, &clean, self.experiment);
-                if rule.is_met(clean.len(), widest.as_ref()) {
-                    return Ok((all, Ended::Narrow));
-                }
-            }
-            if !words.is_empty() {
-                progress.expect_more(self.points.len());
-            }
-        }
-        Ok((all, Ended::Repeats))
-    }
-
-    /// Measures every cell once, in an order drawn for this round. The counts of each cell go with
-    /// its first measurement, and are none from then on.
-    fn take_round(
-        &self,
-        round: u32,
-        bench: &Bench<'_>,
-        progress: &Progress,
-        folder: &mut Folder,
-        counts: &mut [Option<Counts>],
-    ) -> Result<Vec<Measurement>> {
-        let order = statistics::order(self.seed, round, self.points.len());
-        let measure = |(place, index): (u32, usize)| {
-            let point = &self.points[index];
-            let label = matrix::label(&point.cell, self.experiment);
-            progress.measuring(&format!("round {round}: {label}"));
-            let mut measurement = bench
-                .measure(point, round, place)
-                .with_context(|| format!("round {round}, {label}"))?;
-            measurement.counts = counts[index].take();
-            folder.append_round(&measurement)?;
-            progress.measured();
-            Ok(measurement)
-        };
-        (1..).zip(order).map(measure).collect()
-    }
-}
-
-/// What the round measured last gave; `disturbed_by` is empty where nothing disturbed it.
-fn round_line(all: &[Measurement], experiment: &Experiment, disturbed_by: &str) -> String {
-    let round = all.last().map_or(0, |last| last.round);
-    let of_round = all.iter().filter(|measurement| measurement.round == round);
-    let mut rates: Vec<String> = of_round
-        .map(|measurement| {
-            let label = matrix::label(&measurement.cell, experiment);
-            format!("{label} {:.1}k", measurement.load.throughput_rps / 1e3)
-        })
-        .collect();
-    rates.sort();
-    let rates = rates.join(", ");
-    match disturbed_by {
-        "" => format!("round {round}: {rates} requests/s"),
-        _ => format!("round {round}: {rates} requests/s; DISTURBED: {disturbed_by}"),
-    }
-}
-
-/// The time that rounds may take. The first round always runs; another is begun only if the
-/// longest so far would still fit.
-struct Budget {
-    total: Duration,
+    labels: Vec<String>,
+    folder: &'a mut Folder,
+    progress: Progress,
+    /// What was counted in each cell goes with its first measurement, and is none from then on.
+    counts: Vec<Option<Counts>>,
     began: Instant,
-    round_began: Instant,
-    longest: Duration,
 }
 
-impl Budget {
-    fn new(total: Duration) -> Self {
-        let now = Instant::now();
-        Self { total, began: now, round_began: now, longest: Duration::ZERO }
+impl Source for Live<'_> {
+    fn now(&self) -> Duration {
+        self.began.elapsed()
     }
 
-    fn allows_another(&mut self) -> bool {
-        self.round_began = Instant::now();
-        self.round_began - self.began + self.longest <= self.total
+    fn measure(&mut self, turn: Turn) -> Result<Measurement> {
+        let Turn { index, round, position, .. } = turn;
+        let label = &self.labels[index];
+        self.progress.measuring(&format!("round {round}: {label}"));
+        let mut measurement = self
+            .bench
+            .measure(&self.points[index], round, position)
+            .with_context(|| format!("round {round}, {label}"))?;
+        measurement.counts = self.counts[index].take();
+        Ok(measurement)
     }
 
-    fn round_done(&mut self) {
-        self.longest = self.longest.max(self.round_began.elapsed());
+    fn keep(&mut self, measurement: &Measurement) -> Result<()> {
+        self.folder.append_round(measurement)?;
+        self.progress.measured();
+        Ok(())
     }
+
+    fn say(&mut self, line: &str) {
+        self.progress.say(line);
+    }
+
+    fn expect_more(&mut self, measurements: usize) {
+        self.progress.expect_more(measurements);
+    }
+}
+
+/// Counts where the experiment asks for it, then measures its rounds.
+fn take_rounds(series: Series<'_>, bench: &Bench<'_>, folder: &mut Folder) -> Result<Taken> {
+    let Series { experiment, points, .. } = series;
+    let counts =
+        if experiment.counts { cost::count_all(bench, points)? } else { vec![None; points.len()] };
+    let progress = Progress::new(points.len() * experiment.effort.rounds as usize);
+    let labels = labels(experiment, points);
+    let began = Instant::now();
+    let mut live = Live { bench, points, labels, folder, progress, counts, began };
+    rounds::take(series, &mut live)
+}
+
+/// Judges the rounds, and computes the figures of those that count.
+fn summary_of(series: Series<'_>, taken: &Taken, span: Span) -> Result<Summary> {
+    let Series { experiment, points, environment, seed } = series;
+    let Taken { measurements, ended } = taken;
+    let judged = rounds::judge(measurements, experiment, environment);
+    let mut rounds = rounds::choose(judged, experiment, seed);
+    let widest = rounds::widest(points, measurements, &rounds.used, experiment);
+    rounds.superseded = rounds::superseded(measurements, experiment);
+    rounds.stop = Some(ended.stop(experiment, rounds.used.len(), widest));
+    summarise(experiment, points, measurements, rounds, environment.clone(), span)
+}
+
+fn labels(experiment: &Experiment, points: &[Point]) -> Vec<String> {
+    points.iter().map(|point| matrix::label(&point.cell, experiment)).collect()
 }
 
 fn write_files(

@@ -18,7 +18,8 @@ pub(crate) struct Run {
     pub(crate) name: String,
     /// `summary.json`.
     pub(crate) summary: Summary,
-    /// `rounds.jsonl`, in the order in which they were measured.
+    /// What counts of `rounds.jsonl`: of each cell in each round the last measurement, in the order
+    /// in which they were taken.
     pub(crate) measurements: Vec<Measurement>,
     /// Names of the files in the manifest, in its order.
     pub(crate) files: Vec<String>,
@@ -51,15 +52,47 @@ impl Run {
             known_schema(line, Measurement::SCHEMA, path, &what)?;
             serde_json::from_str(line).with_context(|| format!("{what} is not understood"))
         });
+        let measurements = that_count(measurements.collect::<Result<_>>()?, path)?;
         let has_log = files.iter().any(|name| name == "topology.log");
         Ok(Self {
             name,
             summary,
-            measurements: measurements.collect::<Result<_>>()?,
+            measurements,
             topology: has_log.then(|| read(path, "topology.log")).transpose()?,
             files,
         })
     }
+}
+
+/// Leaves out what was taken again, after a check that each of those was disturbed: a measurement
+/// that is replaced for anything else would be a choice of results.
+fn that_count(all: Vec<Measurement>, path: &Path) -> Result<Vec<Measurement>> {
+    let mut counting: Vec<Measurement> = Vec::with_capacity(all.len());
+    for measurement in all {
+        let Measurement { round, attempt, .. } = measurement;
+        let mode = &measurement.cell.mode;
+        let of_round = counting.iter().enumerate().rev().take_while(|(_, of)| of.round == round);
+        let mut of_cell = of_round.filter(|(_, of)| of.cell == measurement.cell);
+        let earlier = of_cell.next().map(|(place, of)| (place, of.attempt, &of.disturbed));
+        let expected = earlier.map_or(1, |(_, attempt, _)| attempt + 1);
+        ensure!(
+            attempt == expected,
+            "{}: rounds.jsonl has measurement {attempt} of a cell of {mode} in round {round}, \
+             where {expected} is due",
+            path.display()
+        );
+        if let Some((place, before, disturbed)) = earlier {
+            ensure!(
+                !disturbed.is_empty(),
+                "{}: rounds.jsonl has {mode} measured again in round {round}, though nothing is \
+                 said to have disturbed measurement {before}",
+                path.display()
+            );
+            counting.remove(place);
+        }
+        counting.push(measurement);
+    }
+    Ok(counting)
 }
 
 fn not_understood(path: &Path, text: &str) -> String {
@@ -144,4 +177,63 @@ pub(crate) fn newest(results: &Path) -> Result<PathBuf> {
         }
     }
     folders.into_iter().max().with_context(none)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::summarise::tests::{load, measurement, points};
+    use record::Disturbance;
+
+    /// Measurements of epoll and xdp by index, round and attempt, disturbed or not.
+    fn measured(all: &[(usize, u32, u32, bool)]) -> Vec<Measurement> {
+        let of = |&(index, round, attempt, disturbed): &(usize, u32, u32, bool)| {
+            let mut of = measurement(&points()[index], round, load(1000, &[1]));
+            of.attempt = attempt;
+            let reason = Disturbance {
+                rule: "steal".to_owned(),
+                cell: "epoll".to_owned(),
+                evidence: "9 %".to_owned(),
+            };
+            of.disturbed = if disturbed { vec![reason] } else { Vec::new() };
+            of
+        };
+        all.iter().map(of).collect()
+    }
+
+    fn counting(all: &[(usize, u32, u32, bool)]) -> Result<Vec<(String, u32, u32)>> {
+        let counting = that_count(measured(all), Path::new("run"))?;
+        Ok(counting.into_iter().map(|of| (of.cell.mode, of.round, of.attempt)).collect())
+    }
+
+    #[test]
+    fn the_last_measurement_of_a_cell_in_a_round_counts_as_it_does_in_a_run() {
+        let all = [
+            (1, 1, 1, false),
+            (0, 1, 1, true),
+            (0, 1, 2, true),
+            (0, 1, 3, false),
+            (0, 2, 1, true),
+            (1, 2, 1, false),
+        ];
+        let expect = [("xdp", 1, 1), ("epoll", 1, 3), ("epoll", 2, 1), ("xdp", 2, 1)];
+        let expect = expect.map(|(mode, round, attempt)| (mode.to_owned(), round, attempt));
+        assert_eq!(counting(&all).unwrap(), expect);
+        let measured = measured(&all);
+        let in_run = crate::rounds::that_count(&measured).into_iter();
+        let in_run: Vec<_> =
+            in_run.map(|of| (of.cell.mode.clone(), of.round, of.attempt)).collect();
+        assert_eq!(in_run, expect);
+    }
+
+    #[test]
+    fn what_was_taken_again_without_a_disturbance_is_refused() {
+        let message = |all| counting(all).unwrap_err().to_string();
+        let chosen = message(&[(0, 1, 1, false), (0, 1, 2, false)]);
+        assert!(chosen.contains("epoll measured again in round 1, though nothing"), "{chosen}");
+        let lost = message(&[(0, 1, 2, false)]);
+        assert!(lost.contains("measurement 2 of a cell of epoll in round 1, where 1"), "{lost}");
+        let twice = message(&[(0, 1, 1, true), (0, 1, 1, false)]);
+        assert!(twice.contains("measurement 1 of a cell of epoll in round 1, where 2"), "{twice}");
+    }
 }

@@ -97,8 +97,8 @@ fn obtained(of_cell: &[&Measurement]) -> serde_json::Value {
     ready
 }
 
-/// A cell's measurements in the rounds used, one for each and in their order, so that those of
-/// two cells are paired by their place.
+/// A cell's measurements in the rounds used, the last of each round and in their order, so that
+/// those of two cells are paired by their place.
 fn of_cell<'a>(
     point: &Point,
     measurements: &'a [Measurement],
@@ -107,7 +107,7 @@ fn of_cell<'a>(
     let of_round = |round: &u32| {
         measurements
             .iter()
-            .find(|measurement| measurement.round == *round && measurement.cell == point.cell)
+            .rfind(|measurement| measurement.round == *round && measurement.cell == point.cell)
             .with_context(|| format!("round {round} has no measurement of {}", point.cell.mode))
     };
     used.iter().map(of_round).collect()

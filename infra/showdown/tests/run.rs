@@ -284,6 +284,52 @@ fn folder_name(path: &Path) -> String {
     path.file_name().unwrap().to_str().unwrap().to_owned()
 }
 
+/// The generator says of the first measurement that its CPU was taken from it, and has by far the
+/// best figure there.
+#[test]
+fn a_disturbed_measurement_is_taken_again_and_kept_beside_the_one_that_counts() {
+    let stage = Stage::new("disturbed");
+    let mut disturbed: Value = serde_json::from_str(&report().replace("REQUESTS", "9")).unwrap();
+    disturbed["client"] = serde_json::json!({
+        "target_rps": null, "sent_rps": 9.0, "on_time_percent": null, "queued": 0,
+        "thread_cpu_percent": [50.0], "thread_delayed_percent": [20.0], "in_flight_mean": 1.0,
+        "littles_law": 1.0, "longest_gap_s": 0.0, "longest_gap_at_s": 0.0, "limit": null,
+        "idle_poll_share": null,
+    });
+    let disturbed = disturbed.to_string().replace("9.0", "9000.0").replace(":9,", ":9000,");
+    fs::write(stage.folder.join("bin/disturbed.json"), disturbed).unwrap();
+    let first = "if [ ! -e \"$folder/was\" ]; then\n  : >\"$folder/was\"\n  cp \
+                 \"$folder/disturbed.json\" \"$json\"\n  exit\nfi\nrequests=1000\n";
+    stage.script("loadgen", &LOADGEN.replace("requests=1000\n", first));
+    let experiment = EXPERIMENT.replace("client_delayed_share_max = 1.0", "");
+    let experiment = experiment.replace("[disturbed]", "counts = false\n[disturbed]");
+    fs::write(stage.folder.join("fake.toml"), experiment).unwrap();
+    let output = stage.run();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{stderr}");
+    assert!(stderr.contains("requests/s; 1 measurement taken again\n"), "{stderr}");
+
+    let folder = &stage.results()[0];
+    let rounds = fs::read_to_string(folder.join("rounds.jsonl")).unwrap();
+    let rounds: Vec<Value> =
+        rounds.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(rounds.len(), 9, "four rounds of two cells, and one again");
+    assert_eq!(rounds[0]["load"]["requests"], 9000);
+    assert_eq!(rounds[0]["disturbed"][0]["rule"], "client-delayed");
+    let again: Vec<usize> = (0..9).filter(|place| rounds[*place]["attempt"] == 2).collect();
+    assert_eq!(again, [2], "at the end of its round");
+    assert_eq!((&rounds[2]["round"], &rounds[2]["position"]), (&1.into(), &3.into()));
+    assert_eq!(rounds[2]["cell"], rounds[0]["cell"]);
+
+    let summary = json(&folder.join("summary.json"));
+    assert_eq!(summary["rounds"]["used"], serde_json::json!([1, 2, 3, 4]));
+    assert_eq!(summary["rounds"]["superseded"][0]["attempt"], 1);
+    assert_eq!(summary["modes"]["epoll"]["throughput_rps"]["median"], 1000.0);
+    assert_eq!(summary["modes"]["hyper"]["ratio_to_baseline"]["median"], 1.5);
+    let csv = fs::read_to_string(folder.join("rounds.csv")).unwrap();
+    assert!(!csv.contains("9000"), "the report has what counts:\n{csv}");
+}
+
 #[test]
 fn the_order_of_measurements_follows_from_the_seed() {
     let order = |name: &str| {

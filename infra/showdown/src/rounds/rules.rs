@@ -1,5 +1,6 @@
 //! What disturbs a round: the rules, each with its bound.
 
+use super::that_count;
 use crate::experiment::Experiment;
 use crate::matrix;
 use crate::summarise::foreign_share;
@@ -60,7 +61,25 @@ struct Finding {
     evidence: String,
 }
 
-/// Judges every round, in the order of the measurements.
+impl Finding {
+    fn in_cell(self, cell: &str) -> Disturbance {
+        Disturbance { rule: self.rule.to_owned(), cell: cell.to_owned(), evidence: self.evidence }
+    }
+}
+
+/// What disturbed a measurement from outside: the rules whose bounds are shares. They need no other
+/// measurement, so that what is found once stays true.
+pub(crate) fn from_outside(
+    measurement: &Measurement,
+    experiment: &Experiment,
+    environment: &Environment,
+) -> Vec<Disturbance> {
+    let cell = matrix::label(&measurement.cell, experiment);
+    let findings = by_bounds(measurement, experiment, environment);
+    findings.map(|finding| finding.in_cell(&cell)).collect()
+}
+
+/// Judges every round, in the order of the measurements, by those that count.
 ///
 /// What fewer than half of a cell's rounds show (errors, a server that ended otherwise than it
 /// should, an open loop that its client could not keep) disturbs those rounds; what the others
@@ -71,12 +90,13 @@ pub(crate) fn judge(
     experiment: &Experiment,
     environment: &Environment,
 ) -> Vec<Judged> {
+    let counting = that_count(measurements);
     let mut usual: BTreeMap<&Cell, Usual> = BTreeMap::new();
-    for measurement in measurements {
+    for measurement in &counting {
         usual.entry(&measurement.cell).or_default().add(measurement);
     }
-    let rounds = measurements.chunk_by(|left, right| left.round == right.round);
-    let judge_one = |round: &[Measurement]| {
+    let rounds = counting.chunk_by(|left, right| left.round == right.round);
+    let judge_one = |round: &[&Measurement]| {
         let mut judged = Judged {
             round: round[0].round,
             steal_share: round.iter().map(|of| of.cpu.steal_share).fold(0.0, f64::max),
@@ -86,10 +106,10 @@ pub(crate) fn judge(
         for measurement in round {
             let by_bounds = by_bounds(measurement, experiment, environment);
             let unusual = usual[&measurement.cell].unusual_in(measurement);
-            for Finding { rule, severity, evidence } in by_bounds.chain(unusual) {
-                judged.severity = judged.severity.max(severity);
+            for finding in by_bounds.chain(unusual) {
+                judged.severity = judged.severity.max(finding.severity);
                 let cell = matrix::label(&measurement.cell, experiment);
-                judged.reasons.push(Disturbance { rule: rule.to_owned(), cell, evidence });
+                judged.reasons.push(finding.in_cell(&cell));
             }
         }
         judged

@@ -1,5 +1,6 @@
 //! When a run has enough rounds.
 
+use super::that_count;
 use crate::experiment::Experiment;
 use crate::matrix::{self, Point};
 use crate::statistics::{self, SAMPLES_FOR_CI95};
@@ -65,7 +66,8 @@ pub(crate) fn widest(
     experiment: &Experiment,
 ) -> Option<Widest> {
     let mut rates: BTreeMap<&Cell, Vec<f64>> = BTreeMap::new();
-    for measurement in measurements.iter().filter(|of| rounds.contains(&of.round)) {
+    let counting = that_count(measurements).into_iter();
+    for measurement in counting.filter(|of| rounds.contains(&of.round)) {
         rates.entry(&measurement.cell).or_default().push(measurement.load.throughput_rps);
     }
     let of_point = |(index, point): (usize, &Point)| {

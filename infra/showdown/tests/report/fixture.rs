@@ -206,6 +206,7 @@ fn rounds() -> Rounds {
         wanted: ROUNDS - 1,
         used: (1..=ROUNDS).filter(|round| *round != DROPPED).collect(),
         disturbed: vec![disturbed],
+        superseded: Vec::new(),
         steal_share_max: 0.05,
         seed: 7,
         stop: Some(Stop {
@@ -299,6 +300,8 @@ fn measurement(round: u32, position: u32, cell: &Cell, rps: f64) -> Measurement 
         schema: Measurement::SCHEMA,
         round,
         position,
+        attempt: 1,
+        disturbed: Vec::new(),
         cell: cell.clone(),
         started_utc: "2026-11-23T10:00:00Z".to_owned(),
         load: load(cell, rps),
