@@ -7,9 +7,14 @@ use crate::summarise::count_of;
 use record::{CellFigures, Environment, Estimate, Figures, Step, Summary, Verdict};
 use std::fmt::Write;
 
+/// Columns of a terminal that a table has to do with, as far as its labels allow.
+const COLUMNS: usize = 100;
+
 /// Headings over several columns: the first column and how many, and the words.
-const GROUPS: [(usize, usize, &str); 4] =
-    [(3, 3, "latency"), (7, 3, "CPU s per 1M requests"), (10, 1, "ratio to"), (11, 1, "share of")];
+const GROUPS: [(usize, usize, &str); 3] =
+    [(3, 1, "ratio to"), (4, 1, "share of"), (6, 3, "latency")];
+/// The same where no floor was measured.
+const GROUPS_WITHOUT_FLOOR: [(usize, usize, &str); 2] = [(3, 1, "ratio to"), (5, 3, "latency")];
 
 /// Characters of a conformance failure that the table shows; summary.json has all of it.
 const FAILURE_CHARS: usize = 160;
@@ -21,23 +26,14 @@ const PERCENT_COLUMNS: usize = 3;
 /// Spaces between columns.
 const BETWEEN: usize = 2;
 
-const HEADINGS: [&str; 12] = [
-    "mode",
-    "waits",
-    "requests/s",
-    "p50",
-    "p99",
-    "p99.9",
-    "errors",
-    "server",
-    "client",
-    "rest",
-    "",
-    "floor",
-];
+const HEADINGS: [&str; 9] =
+    ["mode", "waits", "requests/s", "", "floor", "errors", "p50", "p99", "p99.9"];
+/// The column with the name of the baseline above it.
+const RATIO: usize = 3;
+/// The column that only an experiment with floors has.
+const SHARE: usize = 4;
 
-/// Columns of an experiment that measures no floor: all but the last.
-const COLUMNS_WITHOUT_FLOOR: usize = 11;
+const FLOOR_HEADINGS: [&str; 5] = ["", "frames back/s", "p50", "p99", "p99.9"];
 
 /// Lays out a summary for people: what was asked, the figures, and what to know about them.
 pub(crate) fn render(summary: &Summary, experiment: &Experiment) -> String {
@@ -55,16 +51,7 @@ pub(crate) fn render(summary: &Summary, experiment: &Experiment) -> String {
         summary.environment.network.topology
     );
     text.push('\n');
-    let mut rows = vec![HEADINGS.map(str::to_owned).to_vec()];
-    rows[0][10] = format!("{} [95 % CI]", summary.baseline);
-    rows.extend(summary.cells.iter().map(|cell| row(cell, experiment)));
-    rows.extend(summary.floors.iter().map(|floor| floor_row(floor, experiment)));
-    let mut groups = &GROUPS[..];
-    if summary.floors.is_empty() {
-        groups = &GROUPS[..3];
-        rows.iter_mut().for_each(|row| row.truncate(COLUMNS_WITHOUT_FLOOR));
-    }
-    text.push_str(&aligned(groups, &rows));
+    text.push_str(&figures(summary, experiment));
     // What is said of a server that is not ours is for information, and keeps no figure back.
     let ours = summary.conformance.iter().filter(|verdict| verdict.name.is_none());
     for verdict in ours.filter(|verdict| verdict.failed > 0) {
@@ -81,6 +68,22 @@ pub(crate) fn render(summary: &Summary, experiment: &Experiment) -> String {
         text.push_str(&wrapped(note));
     }
     text
+}
+
+/// The figures of the servers, and below them those of the floors.
+fn figures(summary: &Summary, experiment: &Experiment) -> String {
+    let mut rows = vec![HEADINGS.map(str::to_owned).to_vec()];
+    rows[0][RATIO] = format!("{} [95 % CI]", summary.baseline);
+    rows.extend(summary.cells.iter().map(|cell| row(cell, experiment)));
+    if summary.floors.is_empty() {
+        for row in &mut rows {
+            row.remove(SHARE);
+        }
+        return folded(&GROUPS_WITHOUT_FLOOR, &rows);
+    }
+    let mut floors = vec![FLOOR_HEADINGS.map(str::to_owned).to_vec()];
+    floors.extend(summary.floors.iter().map(|floor| floor_row(floor, experiment)));
+    format!("{}\n{}", folded(&GROUPS, &rows), folded(&[(2, 3, "latency")], &floors))
 }
 
 /// What each step of a waterfall brought; nothing for an experiment without steps.
@@ -130,32 +133,35 @@ pub(crate) fn wrapped(note: &str) -> String {
 }
 
 fn row(of: &CellFigures, experiment: &Experiment) -> Vec<String> {
-    let Figures { throughput_rps, latency_us, cpu_s_per_million, ratio_to_baseline, .. } =
-        &of.figures;
+    let Figures { throughput_rps, latency_us, ratio_to_baseline, .. } = &of.figures;
     let share = of.figures.share_of_floor.map(|share| format!("{:.1} %", share.median * 100.0));
     let Estimate { median, ci95: [low, high] } = ratio_to_baseline;
     vec![
         matrix::label(&of.cell, experiment),
-        // Much of what is credited to bypass is not sleeping: it is shown who spins.
-        of.obtained["wait"].as_str().unwrap_or("?").to_owned(),
+        waits(of).to_owned(),
         thousands(throughput_rps.median),
+        format!("{median:.3} [{low:.3}, {high:.3}]"),
+        share.unwrap_or_else(|| "-".to_owned()),
+        of.figures.errors.to_string(),
         duration(latency_us.p50),
         duration(latency_us.p99),
         duration(latency_us.p99_9),
-        of.figures.errors.to_string(),
-        format!("{:.2}", cpu_s_per_million.server),
-        format!("{:.2}", cpu_s_per_million.client),
-        format!("{:.2}", cpu_s_per_million.rest),
-        format!("{median:.3} [{low:.3}, {high:.3}]"),
-        share.unwrap_or_else(|| "-".to_owned()),
     ]
 }
 
-/// A floor's row: it is no contender, so that it is compared with nothing.
+/// How the server waits: much of what is credited to bypass is not sleeping. For how long it polls
+/// is in the summary.
+fn waits(of: &CellFigures) -> &str {
+    let wait = of.obtained["wait"].as_str().unwrap_or("?");
+    wait.split_once(':').map_or(wait, |(how, _)| how)
+}
+
+/// A floor is no contender, so that it is compared with nothing.
 fn floor_row(of: &CellFigures, experiment: &Experiment) -> Vec<String> {
-    let mut row = row(of, experiment);
-    row.truncate(COLUMNS_WITHOUT_FLOOR - 1);
-    row
+    let Figures { throughput_rps, latency_us, .. } = &of.figures;
+    let latency = [latency_us.p50, latency_us.p99, latency_us.p99_9].map(duration);
+    let first = [matrix::label(&of.cell, experiment), thousands(throughput_rps.median)];
+    first.into_iter().chain(latency).collect()
 }
 
 /// In the place of figures: a server that answers otherwise is no contender.
@@ -198,6 +204,46 @@ fn duration(us: f64) -> String {
         0
     };
     format!("{value:.decimals$} {unit}")
+}
+
+/// As [`aligned`], within the columns of a terminal: what does not fit beside the first column
+/// follows below it, under the same labels. The columns of a group stay together.
+pub(crate) fn folded(groups: &[(usize, usize, &str)], rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let mut blocks: Vec<String> = Vec::new();
+    let (mut first, mut end) = (1, 1);
+    while end < columns {
+        let group = groups.iter().find(|(start, ..)| *start == end);
+        let next = end + group.map_or(1, |(_, count, _)| *count);
+        let block = block(groups, rows, first, next);
+        let is_wide = block.lines().any(|line| line.chars().count() > COLUMNS);
+        match blocks.last_mut() {
+            // At least one group, however wide it is.
+            Some(last) if first < end && !is_wide => *last = block,
+            None => blocks.push(block),
+            Some(_) => {
+                first = end;
+                blocks.push(self::block(groups, rows, first, next));
+            }
+        }
+        end = next;
+    }
+    blocks.join("\n")
+}
+
+/// The first column and those from `first` to before `end`, under their groups.
+fn block(
+    groups: &[(usize, usize, &str)],
+    rows: &[Vec<String>],
+    first: usize,
+    end: usize,
+) -> String {
+    let within = groups.iter().filter(|(start, ..)| (first..end).contains(start));
+    let groups: Vec<_> =
+        within.map(|(start, count, words)| (start - first + 1, *count, *words)).collect();
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| [&row[..1], &row[first..end]].concat()).collect();
+    aligned(&groups, &rows)
 }
 
 /// Columns as wide as their widest cell, the first to the left and all others to the right, under
@@ -300,5 +346,27 @@ memory *    2.000 [1.800, 2.200]  3.000 [2.700, 3.300]
         assert_eq!(aligned(&[(1, 2, "latency")], &rows), expect);
         let expect = "       wide words\nmode           µs  µs\n";
         assert!(aligned(&[(1, 1, "wide words")], &rows).starts_with(expect));
+    }
+
+    #[test]
+    fn what_does_not_fit_a_terminal_follows_below_with_its_group() {
+        let row = |label: &str, cell: &str| [vec![label.to_owned()], vec![cell.to_owned(); 4]];
+        let rows = |cell: &str| vec![row("mode", "µs").concat(), row("epoll", cell).concat()];
+        let groups = [(1, 1, "one"), (3, 2, "both")];
+        let narrow = rows("1");
+        assert_eq!(folded(&groups, &narrow), aligned(&groups, &narrow));
+        let wide = rows(&"x".repeat(30));
+        let text = folded(&groups, &wide);
+        let blocks: Vec<&str> = text.split("\n\n").collect();
+        assert_eq!(blocks.len(), 2, "{text}");
+        assert!(blocks[0].contains("one") && !blocks[0].contains("both"), "{text}");
+        assert!(blocks[1].contains("both"), "{text}");
+        for block in blocks {
+            assert!(block.lines().all(|line| line.chars().count() <= COLUMNS), "{text}");
+            assert_eq!(block.lines().filter(|line| line.starts_with("epoll ")).count(), 1);
+            assert_eq!(block.matches('x').count(), 60, "two columns each: {text}");
+        }
+        let huge = folded(&groups, &rows(&"x".repeat(120)));
+        assert_eq!(huge.matches("epoll ").count(), 3, "alone, or with its group: {huge}");
     }
 }

@@ -471,8 +471,8 @@ fn a_mode_is_measured_beside_the_floor_of_its_link() {
     assert_eq!(rounds.matches(ours).count(), 4, "{rounds}");
     let table = fs::read_to_string(results[0].join("table.txt")).unwrap();
     let row = |label: &str| table.lines().find(|line| line.starts_with(label)).unwrap().to_owned();
-    assert!(row("memif").ends_with("25.0 %"), "{table}");
-    assert!(row("epoll").ends_with(" -"), "{table}");
+    assert!(row("memif").contains("25.0 %"), "{table}");
+    assert!(row("epoll").contains(" -  "), "{table}");
     assert!(row("floor memif, 32 in flight").contains("4,000"), "{table}");
 }
 

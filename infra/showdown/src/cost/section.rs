@@ -2,44 +2,52 @@
 
 use crate::experiment::Experiment;
 use crate::matrix;
-use crate::table::{aligned, thousands};
+use crate::table::{folded, thousands};
 use record::{CellFigures, Cost, Summary};
 
-/// A column: its heading, and what it shows of a cell.
+/// A column: the heading over it and its neighbours, its own, and what it shows of a cell.
 struct Column {
+    group: &'static str,
     heading: &'static str,
-    shown: fn(&Cost) -> Option<String>,
+    shown: fn(&CellFigures, &Cost) -> Option<String>,
 }
 
-/// Headings over several columns: the first column and how many, and the words.
-const GROUPS: [(usize, usize, &str); 4] = [
-    (1, 3, "CPU µs, all cores"),
-    (5, 3, "server's"),
-    (8, 2, "client's"),
-    (12, 2, "server's memory"),
-];
+const fn column(
+    group: &'static str,
+    heading: &'static str,
+    shown: fn(&CellFigures, &Cost) -> Option<String>,
+) -> Column {
+    Column { group, heading, shown }
+}
 
-const COLUMNS: [Column; 13] = [
-    Column { heading: "user", shown: |of| Some(number(of.user_us)) },
-    Column { heading: "system", shown: |of| Some(number(of.system_us)) },
-    Column { heading: "softirq", shown: |of| Some(number(of.softirq_us)) },
-    Column { heading: "cores busy", shown: |of| Some(format!("{:.2}", of.cores_busy)) },
-    Column { heading: "syscalls", shown: |of| of.server.syscalls.map(number) },
-    Column { heading: "switches", shown: |of| of.server.context_switches.map(number) },
-    Column { heading: "faults", shown: |of| of.server.page_faults.map(number) },
-    Column { heading: "syscalls", shown: |of| of.client.syscalls.map(number) },
-    Column { heading: "switches", shown: |of| of.client.context_switches.map(number) },
-    Column { heading: "interrupts", shown: |of| of.interrupts.map(number) },
-    Column { heading: "idle polls", shown: |of| of.idle_poll_share.map(percent) },
-    Column { heading: "loaded", shown: |of| of.rss_bytes.map(mebibytes) },
-    Column { heading: "each conn.", shown: |of| of.bytes_per_connection.map(kibibytes) },
-];
+const CPU: &str = "CPU µs, all cores";
+const PROCESS: &str = "the same by process";
+const SERVER: &str = "server's";
+const CLIENT: &str = "client's";
+const MEMORY: &str = "server's memory";
 
-/// Columns of machines with hardware counters, all of them the server's.
-const HARDWARE: [Column; 3] = [
-    Column { heading: "cycles", shown: |of| of.server.cycles.map(number) },
-    Column { heading: "instr.", shown: |of| of.server.instructions.map(number) },
-    Column { heading: "LLC misses", shown: |of| of.server.llc_misses.map(number) },
+/// Those that no cell has are left out, as the counts of a run that did not count.
+const COLUMNS: [Column; 19] = [
+    column(CPU, "user", |_, of| Some(number(of.user_us))),
+    column(CPU, "system", |_, of| Some(number(of.system_us))),
+    column(CPU, "softirq", |_, of| Some(number(of.softirq_us))),
+    // CPU seconds per million responses are microseconds per response.
+    column(PROCESS, "server", |of, _| Some(number(of.figures.cpu_s_per_million.server))),
+    column(PROCESS, "client", |of, _| Some(number(of.figures.cpu_s_per_million.client))),
+    column(PROCESS, "rest", |of, _| Some(number(of.figures.cpu_s_per_million.rest))),
+    column("", "cores busy", |_, of| Some(format!("{:.2}", of.cores_busy))),
+    column("", "idle polls", |_, of| of.idle_poll_share.map(percent)),
+    column(SERVER, "syscalls", |_, of| of.server.syscalls.map(number)),
+    column(SERVER, "switches", |_, of| of.server.context_switches.map(number)),
+    column(SERVER, "faults", |_, of| of.server.page_faults.map(number)),
+    column(SERVER, "cycles", |_, of| of.server.cycles.map(number)),
+    column(SERVER, "instr.", |_, of| of.server.instructions.map(number)),
+    column(SERVER, "LLC misses", |_, of| of.server.llc_misses.map(number)),
+    column(CLIENT, "syscalls", |_, of| of.client.syscalls.map(number)),
+    column(CLIENT, "switches", |_, of| of.client.context_switches.map(number)),
+    column("", "interrupts", |_, of| of.interrupts.map(number)),
+    column(MEMORY, "loaded", |_, of| of.rss_bytes.map(mebibytes)),
+    column(MEMORY, "each conn.", |_, of| of.bytes_per_connection.map(kibibytes)),
 ];
 
 /// Lays out the costs of all cells, under their labels; nothing where no cell has any.
@@ -50,19 +58,32 @@ pub(crate) fn section(summary: &Summary, experiment: &Experiment) -> String {
     if costs.is_empty() {
         return String::new();
     }
-    let has_hardware = |column: &&Column| costs.iter().any(|(_, of)| (column.shown)(of).is_some());
-    let columns: Vec<&Column> =
-        COLUMNS.iter().chain(HARDWARE.iter().filter(has_hardware)).collect();
+    let is_known =
+        |column: &&Column| costs.iter().any(|(cell, of)| (column.shown)(cell, of).is_some());
+    let columns: Vec<&Column> = COLUMNS.iter().filter(is_known).collect();
     let mut rows = vec![row("per request", columns.iter().map(|of| Some(of.heading.to_owned())))];
     for (cell, cost) in &costs {
         let label = matrix::label(&cell.cell, experiment);
-        rows.push(row(&label, columns.iter().map(|column| (column.shown)(cost))));
+        rows.push(row(&label, columns.iter().map(|column| (column.shown)(cell, cost))));
     }
-    let mut text = aligned(&GROUPS, &rows);
+    let mut text = folded(&groups(&columns), &rows);
     if let Some(line) = not_counted(costs.iter().flat_map(|(_, cost)| &cost.unavailable)) {
         text.push_str(&line);
     }
     text
+}
+
+/// Headings over several columns: the first column and how many, and the words.
+fn groups(columns: &[&Column]) -> Vec<(usize, usize, &'static str)> {
+    let mut groups: Vec<(usize, usize, &str)> = Vec::new();
+    for (place, column) in (1..).zip(columns) {
+        match groups.last_mut() {
+            Some((_, count, words)) if *words == column.group => *count += 1,
+            _ => groups.push((place, 1, column.group)),
+        }
+    }
+    groups.retain(|(_, _, words)| !words.is_empty());
+    groups
 }
 
 fn row(label: &str, shown: impl Iterator<Item = Option<String>>) -> Vec<String> {
@@ -127,6 +148,13 @@ mod tests {
         assert_eq!(mebibytes(3 << 19), "1.5 MiB");
         assert_eq!(kibibytes(2560.0), "2.5 KiB");
         assert_eq!(percent(0.985), "98.5 %");
+    }
+
+    #[test]
+    fn neighbours_share_the_heading_over_them() {
+        let columns: Vec<&Column> = COLUMNS.iter().take(9).collect();
+        let expect = [(1, 3, CPU), (4, 3, PROCESS), (9, 1, SERVER)];
+        assert_eq!(groups(&columns), expect);
     }
 
     #[test]
