@@ -12,6 +12,7 @@
 //! those of `summary.json`.
 
 mod answer;
+mod banner;
 mod cells;
 mod chart;
 mod environment;
@@ -48,7 +49,8 @@ pub(crate) struct Arguments {
     /// Where the page of several folders is written; one folder's report lies in that folder
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Put the headline tables of all folders in this one into its README.md
+    /// Put the headline tables of all folders in this one into its README.md, and the headline
+    /// picture into the README.md beside it
     #[arg(long, value_name = "RESULTS", conflicts_with_all = ["folders", "out"])]
     readme: Option<PathBuf>,
 }
@@ -72,8 +74,7 @@ struct File {
 /// A sentence where a folder was changed or is not understood, or a file cannot be written.
 pub(crate) fn run(arguments: &Arguments) -> Result<(String, ExitCode)> {
     if let Some(results) = &arguments.readme {
-        let file = headline::readme(results)?;
-        return finish(&[file], results, "README.md", arguments.check);
+        return finish(&headline::files(results)?, results, "README.md", arguments.check);
     }
     let folders = match arguments.folders.as_slice() {
         [] => vec![stored::newest(Path::new(RESULTS))?],

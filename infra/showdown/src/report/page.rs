@@ -128,6 +128,9 @@ pub(super) fn fill(template: &str, values: &impl Serialize) -> Result<String> {
         ("macros.html", include_str!("templates/macros.html")),
         ("page.html", include_str!("templates/page.html")),
         ("side_by_side.html", include_str!("templates/side_by_side.html")),
+        ("patterns.svg", include_str!("templates/patterns.svg")),
+        ("picture.css", include_str!("templates/picture.css")),
+        ("picture.svg", include_str!("templates/picture.svg")),
         ("style.css", include_str!("templates/style.css")),
     ] {
         templates.add_template(name, text).context(name)?;
@@ -170,8 +173,8 @@ pub(super) fn headline(view: &View<'_>) -> Table {
         "p99.9",
         "errors",
         "CPU per request: server",
-        "client",
-        "all else",
+        "CPU: client",
+        "CPU: all else",
     ];
     headings.extend(has_cores.then_some("cores busy"));
     headings.extend(has_floor.then_some("share of floor"));

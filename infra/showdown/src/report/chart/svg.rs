@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 /// Width of every picture, in its own units. Pictures are scaled to the column that they are in,
 /// and this is narrow enough for words to stay readable on a telephone.
-pub(in crate::report) const WIDTH: f64 = 480.0;
+pub(in crate::report) const WIDTH: f64 = 440.0;
 /// About how wide a character of the small print is in a wide font.
 pub(in crate::report) const CHAR_WIDTH: f64 = 7.4;
 
@@ -105,8 +105,10 @@ impl Canvas {
     pub(in crate::report) fn finish(self, id: &str, title: &str, description: &str) -> String {
         let Self { body, height } = self;
         let (title, description) = (escape(title), escape(description));
+        let size = format!(r#"width="{WIDTH}" height="{height:.0}""#);
+        let labelled = format!(r#"aria-labelledby="{id}-t {id}-d""#);
         format!(
-            r#"<svg role="img" viewBox="0 0 {WIDTH} {height:.0}" aria-labelledby="{id}-t {id}-d">
+            r#"<svg role="img" {size} viewBox="0 0 {WIDTH} {height:.0}" {labelled}>
 <title id="{id}-t">{title}</title>
 <desc id="{id}-d">{description}</desc>
 {body}</svg>"#
