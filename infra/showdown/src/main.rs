@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod available;
+mod client_limit;
 mod clock;
 mod commands;
 mod compare;

@@ -9,7 +9,7 @@ use crate::reach::{Link, Transport};
 use anyhow::{Context, Result, ensure};
 use cells::Cells;
 pub(crate) use cells::GRO;
-pub(crate) use label::label;
+pub(crate) use label::{label, labels};
 use record::Cell;
 use std::sync::Arc;
 

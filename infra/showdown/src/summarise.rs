@@ -1,5 +1,6 @@
 //! From measurements to a summary: which rounds count, and the figures of each cell.
 
+use crate::client_limit::ClientLimit;
 use crate::contender::CONTENDER;
 use crate::cost;
 use crate::experiment::Experiment;
@@ -16,9 +17,6 @@ use record::{
     Measurement, Percentiles, Rounds, Summary, decode_histogram,
 };
 use std::collections::BTreeMap;
-
-/// Share of its CPU that a client uses where it is called the limit.
-const CLIENT_BUSY_MAX: f64 = 0.97;
 
 /// When a run began and ended.
 #[derive(Clone, Debug)]
@@ -255,20 +253,18 @@ fn notes(
             failed.join(", ")
         ));
     }
-    // A client that polls is busy whatever it does, so that its CPU says nothing.
-    let polls = |index: usize| points[index].transport.is_none_or(Transport::is_bypass);
-    let limited = labels(&|index| {
-        !polls(index) && client_busy(&by_cell[index], environment.client_cpu) >= CLIENT_BUSY_MAX
-    });
-    if !limited.is_empty() {
+    let limits: Vec<ClientLimit> =
+        by_cell.iter().map(|of_cell| ClientLimit::of(of_cell, environment.client_cpu)).collect();
+    let busy = labels(&|index| limits[index].is_busy());
+    if !busy.is_empty() {
         notes.push(format!(
-            "The client's CPU was at least {:.0} % busy with {}: the server may be capable of \
-             more than is shown.",
-            CLIENT_BUSY_MAX * 100.0,
-            limited.join(", ")
+            "The client's CPU was at least {} busy with {}: the server may be capable of more \
+             than is shown.",
+            ClientLimit::busy_percent_max(),
+            busy.join(", ")
         ));
     }
-    let says_so = labels(&|index| polls(index) && client_says_limit(&by_cell[index]));
+    let says_so = labels(&|index| limits[index].says_so() && !limits[index].is_busy());
     if !says_so.is_empty() {
         notes.push(format!(
             "The client says that it was itself the limit with {}: rounds.jsonl has its reasons.",
@@ -374,23 +370,6 @@ fn notes_on_drivers(
 /// `1 round`, `2 rounds`.
 pub(crate) fn count_of(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
-}
-
-/// Busy share of the client's CPU over all of a cell's windows, soft interrupts included.
-fn client_busy(of_cell: &[&Measurement], client_cpu: usize) -> f64 {
-    let (mut busy_s, mut window_s) = (0.0, 0.0);
-    for measurement in of_cell {
-        let of_client = measurement.cpu.cpus.iter().filter(|time| time.cpu == client_cpu);
-        busy_s += of_client.map(record::CpuTime::busy_s).sum::<f64>();
-        window_s += measurement.window_s;
-    }
-    if window_s > 0.0 { busy_s / window_s } else { 0.0 }
-}
-
-/// Whether the generator says in any round that its figures are its own limit.
-fn client_says_limit(of_cell: &[&Measurement]) -> bool {
-    let limit = |of: &&Measurement| of.load.client.as_ref()?.limit.clone();
-    of_cell.iter().filter_map(limit).next().is_some()
 }
 
 /// Share of the server's and the client's CPU that went to user code of other processes. Kernel

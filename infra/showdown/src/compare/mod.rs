@@ -9,6 +9,7 @@ mod render;
 #[cfg(test)]
 mod tests;
 
+use crate::matrix;
 use crate::statistics::{SAMPLES_FOR_CI95, unpaired_ratio};
 use crate::summarise::percentile_us;
 use anyhow::{Result, ensure};
@@ -90,11 +91,13 @@ impl Comparison {
     pub(crate) fn of(a: &Path, b: &Path, slower_max: Option<f64>) -> Result<Self> {
         let (a, b) = (Run::open(a)?, Run::open(b)?);
         let (of_a, of_b) = (by_cell(&a), by_cell(&b));
-        let labels = Labels::new(of_a.keys().chain(of_b.keys()).copied());
+        let all: Vec<&Cell> = of_a.keys().chain(of_b.keys()).copied().collect();
+        let labels: BTreeMap<&Cell, String> =
+            all.iter().copied().zip(matrix::labels(&all)).collect();
         let mut cells = Vec::new();
         for (cell, in_a) in &of_a {
             let Some(in_b) = of_b.get(cell) else { continue };
-            cells.push(compare_cell(labels.of(cell), cell, in_a, in_b)?);
+            cells.push(compare_cell(labels[cell].clone(), cell, in_a, in_b)?);
         }
         ensure!(
             !cells.is_empty(),
@@ -104,7 +107,7 @@ impl Comparison {
         );
         let only = |these: &Cells<'_>, those: &Cells<'_>| -> Vec<String> {
             let missing = these.keys().filter(|cell| !those.contains_key(*cell));
-            missing.map(|cell| labels.of(cell)).collect()
+            missing.map(|cell| labels[cell].clone()).collect()
         };
         let gate = slower_max.map(|slower_max| gate(slower_max, &cells, [&a, &b])).transpose()?;
         Ok(Self {
@@ -227,48 +230,4 @@ fn notes(runs: [&Run; 2]) -> Vec<String> {
         }
     }
     notes
-}
-
-/// What cells are called: their mode, and every property in which the cells differ.
-struct Labels {
-    tells: Vec<bool>,
-}
-
-impl Labels {
-    fn new<'a>(cells: impl Iterator<Item = &'a Cell>) -> Self {
-        let mut seen: Vec<Vec<String>> = Vec::new();
-        for cell in cells {
-            let properties = properties(cell);
-            seen.resize(properties.len(), Vec::new());
-            for (values, property) in seen.iter_mut().zip(properties) {
-                values.extend(property.filter(|property| !values.contains(property)));
-            }
-        }
-        Self { tells: seen.iter().map(|values| values.len() > 1).collect() }
-    }
-
-    fn of(&self, cell: &Cell) -> String {
-        let own_name = cell.name.clone().unwrap_or_else(|| cell.mode.clone());
-        let told = properties(cell).into_iter().zip(&self.tells).filter(|(_, tells)| **tells);
-        let words = told.filter_map(|(property, _)| property);
-        std::iter::once(own_name).chain(words).collect::<Vec<_>>().join(" ")
-    }
-}
-
-/// The properties of a cell beside its mode, in the order in which labels have them.
-fn properties(cell: &Cell) -> [Option<String>; 11] {
-    let number = |value: Option<u64>, unit: &str| value.map(|value| format!("{value}{unit}"));
-    [
-        cell.link.clone(),
-        cell.tcp.clone(),
-        cell.wait.clone(),
-        cell.transport.as_ref().map(|name| format!("{name}-client")),
-        cell.offloads.as_ref().map(|which| format!("offloads-{which}")),
-        cell.service.clone(),
-        number(Some(cell.connections), "c"),
-        Some(cell.path.clone()),
-        number(cell.payload_bytes, "B"),
-        cell.pipeline.map(|depth| format!("p{depth}")),
-        number(cell.rate_rps, "/s"),
-    ]
 }

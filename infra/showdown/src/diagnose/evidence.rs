@@ -4,6 +4,8 @@ use record::{Cell, CellFigures, Environment, Measurement, NetworkEnd, Summary};
 
 /// A bypass cell with its measurements in the rounds used; never without one.
 pub(super) struct Case<'a> {
+    /// What the cell is called.
+    pub(super) label: String,
     pub(super) figures: &'a CellFigures,
     pub(super) measurements: Vec<&'a Measurement>,
     pub(super) environment: &'a Environment,
@@ -12,12 +14,14 @@ pub(super) struct Case<'a> {
 impl<'a> Case<'a> {
     pub(super) fn new(
         summary: &'a Summary,
+        label: String,
         figures: &'a CellFigures,
         measurements: &'a [Measurement],
     ) -> Self {
         let used =
             |of: &&Measurement| of.cell == figures.cell && summary.rounds.used.contains(&of.round);
         Self {
+            label,
             figures,
             measurements: measurements.iter().filter(used).collect(),
             environment: &summary.environment,
@@ -60,11 +64,6 @@ impl<'a> Case<'a> {
         let values: Vec<f64> =
             self.measurements.iter().filter_map(|measurement| of(measurement)).collect();
         (!values.is_empty()).then(|| values.iter().sum::<f64>() / as_f64(values.len() as u64))
-    }
-
-    /// Measurements for which something holds.
-    pub(super) fn how_many(&self, holds: impl Fn(&Measurement) -> bool) -> u64 {
-        self.measurements.iter().fold(0, |count, of| count + u64::from(holds(of)))
     }
 
     /// Share of a CPU's window in some of its time, the mean over the measurements, 0 to 1.

@@ -48,33 +48,32 @@ struct Cause {
 
 /// Reads causes out of a run.
 pub(crate) fn diagnose(summary: &Summary, measurements: &[Measurement]) -> Diagnosis {
-    let bypass: Vec<&CellFigures> = bypass_cells(summary).collect();
-    let cases: Vec<Case<'_>> =
-        bypass.iter().map(|of| Case::new(summary, of, measurements)).collect();
-    let mut causes: Vec<Cause> =
-        RULES.iter().filter_map(|rule| cause(rule, &cases, summary)).collect();
+    let cases: Vec<Case<'_>> = bypass_cells(summary)
+        .map(|(label, of)| Case::new(summary, label, of, measurements))
+        .collect();
+    let mut causes: Vec<Cause> = RULES.iter().filter_map(|rule| cause(rule, &cases)).collect();
     // A stable sort: causes of one tier that weigh the same stay in the order of the table.
     causes.sort_by(|left, right| {
         let weight = right.worst.weight.total_cmp(&left.worst.weight);
         left.rule.tier.cmp(&right.rule.tier).then(weight)
     });
-    let verdicts = bypass.iter().map(|of| Verdict {
-        label: words::label(&of.cell, summary),
-        ratio: of.figures.ratio_to_baseline,
+    let verdicts = cases.iter().map(|case| Verdict {
+        label: case.label.clone(),
+        ratio: case.figures.figures.ratio_to_baseline,
     });
-    Diagnosis { verdicts: verdicts.collect(), causes, warnings: warnings(summary, &bypass) }
+    Diagnosis { verdicts: verdicts.collect(), causes, warnings: warnings(summary, &cases) }
 }
 
-fn bypass_cells(summary: &Summary) -> impl Iterator<Item = &CellFigures> {
-    summary.cells.iter().filter(|of| BYPASS.contains(&of.cell.mode.as_str()))
+/// Each bypass cell with what it is called.
+fn bypass_cells(summary: &Summary) -> impl Iterator<Item = (String, &CellFigures)> {
+    let named = words::labels(summary).into_iter().zip(&summary.cells);
+    named.filter(|(_, of)| BYPASS.contains(&of.cell.mode.as_str()))
 }
 
 /// A rule over all cases; none where it is found in no case.
-fn cause(rule: &'static Rule, cases: &[Case<'_>], summary: &Summary) -> Option<Cause> {
-    let found: Vec<(String, Finding)> = cases
-        .iter()
-        .filter_map(|case| Some((words::label(case.cell(), summary), (rule.check)(case)?)))
-        .collect();
+fn cause(rule: &'static Rule, cases: &[Case<'_>]) -> Option<Cause> {
+    let found: Vec<(String, Finding)> =
+        cases.iter().filter_map(|case| Some((case.label.clone(), (rule.check)(case)?))).collect();
     let cells = found.iter().map(|(label, _)| label.clone()).collect();
     let weighs_most = found
         .into_iter()
@@ -83,7 +82,7 @@ fn cause(rule: &'static Rule, cases: &[Case<'_>], summary: &Summary) -> Option<C
 }
 
 /// What makes the figures doubtful before any cause is looked for.
-fn warnings(summary: &Summary, bypass: &[&CellFigures]) -> Vec<String> {
+fn warnings(summary: &Summary, cases: &[Case<'_>]) -> Vec<String> {
     let mut warnings = Vec::new();
     if summary.environment.build_profile != "release" {
         warnings.push(format!(
@@ -99,13 +98,11 @@ fn warnings(summary: &Summary, bypass: &[&CellFigures]) -> Vec<String> {
             verdict.mode
         ));
     }
-    let failing = bypass.iter().filter(|of| of.figures.errors > 0);
-    for of in failing {
+    let failing = cases.iter().filter(|case| case.figures.figures.errors > 0);
+    for Case { label, figures, .. } in failing {
         warnings.push(format!(
-            "{} had {} errors in {} responses: rounds.jsonl has them by kind.",
-            words::label(&of.cell, summary),
-            of.figures.errors,
-            of.figures.requests
+            "{label} had {} errors in {} responses: rounds.jsonl has them by kind.",
+            figures.figures.errors, figures.figures.requests
         ));
     }
     warnings

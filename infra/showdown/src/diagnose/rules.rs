@@ -1,6 +1,7 @@
 //! The causes that a folder can prove, as one table.
 
 use super::evidence::{Case, as_f64};
+use crate::client_limit::ClientLimit;
 
 /// What a cause is, which decides about its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -168,8 +169,6 @@ mod bound {
     pub(super) const DELAYED: f64 = 0.01;
     /// CPU time that the hypervisor took.
     pub(super) const STEAL: f64 = 0.02;
-    /// CPU time of a client in the kernel that has no more to give.
-    pub(super) const CLIENT_BUSY: f64 = 0.97;
     /// Of what the link carries.
     pub(super) const LINK: f64 = 0.85;
     /// CPU time of the server's core in interrupts.
@@ -280,24 +279,21 @@ fn copy_on_veth(case: &Case<'_>) -> Option<Finding> {
 }
 
 fn client_limited(case: &Case<'_>) -> Option<Finding> {
-    let rounds = case.measurements.len() as u64;
-    let said = case.how_many(|of| of.load.client.as_ref().is_some_and(|it| it.limit.is_some()));
-    let polls = matches!(case.cell().transport.as_deref(), Some("xdp" | "memif" | "dpdk"));
-    let cpu = case.environment.client_cpu;
-    let busy = case.share_of_cpu(cpu, record::CpuTime::busy_s);
-    let is_limit = said * 2 > rounds || (!polls && busy >= bound::CLIENT_BUSY);
+    let limit = ClientLimit::of(&case.measurements, case.environment.client_cpu);
     let idle = case.mean_of_some(|of| of.idle_poll_share);
     let waited = idle.map_or_else(String::new, |share| {
         format!("; the server found nothing to do at {} of its polls", percent(share))
     });
     let evidence = || {
         format!(
-            "the generator said so in {said} of {rounds} rounds, and its core was busy {} of the \
+            "the generator said so in {} of {} rounds, and its core was busy {} of the \
              time{waited}",
-            percent(busy)
+            limit.said,
+            limit.rounds,
+            percent(limit.busy_share)
         )
     };
-    is_limit.then(|| finding(busy, evidence()))?
+    limit.is_limit().then(|| finding(limit.busy_share, evidence()))?
 }
 
 fn link_limited(case: &Case<'_>) -> Option<Finding> {

@@ -2,33 +2,13 @@
 
 use super::{Cause, Diagnosis, Verdict};
 use crate::doctor::text::hanging;
-use record::{Cell, Summary};
+use crate::matrix;
+use record::Summary;
 use std::fmt;
 
-/// The name of a cell: its mode, and whatever tells it from a plain one.
-pub(super) fn label(cell: &Cell, summary: &Summary) -> String {
-    // What has a name of its own needs no more to be told from the others.
-    if let Some(name) = &cell.name {
-        return name.clone();
-    }
-    let others = || summary.cells.iter().map(|of| &of.cell).filter(|other| other.mode == cell.mode);
-    let differs = |of: &dyn Fn(&Cell) -> String| others().any(|other| of(other) != of(cell));
-    let mut words = vec![cell.mode.clone()];
-    words.extend(cell.tcp.clone().filter(|_| differs(&|of| format!("{:?}", of.tcp))));
-    if differs(&|of| format!("{:?}", of.link)) {
-        words.extend(cell.link.as_ref().map(|link| format!("over {link}")));
-    }
-    let mut text = words.join(" ");
-    if differs(&|of| of.connections.to_string()) {
-        text.push_str(&format!(", {} connections", cell.connections));
-    }
-    if differs(&|of| format!("{:?}", of.transport)) {
-        text.extend(cell.transport.as_ref().map(|name| format!(", {name} client")));
-    }
-    if differs(&|of| of.path.clone()) {
-        text.push_str(&format!(", {}", cell.path));
-    }
-    text
+/// The names of the cells of a run, in their order.
+pub(super) fn labels(summary: &Summary) -> Vec<String> {
+    matrix::labels(&summary.cells.iter().map(|of| &of.cell).collect::<Vec<_>>())
 }
 
 impl fmt::Display for Verdict {

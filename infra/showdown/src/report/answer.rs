@@ -1,9 +1,10 @@
 //! The answer in a sentence, with its interval, and what the figures say of the hypothesis.
 
 use super::View;
-use super::cells::Row;
-use super::text::{digits, duration, float, list, si};
-use record::{Estimate, Step};
+use super::cells::{Axis, Row};
+use super::text::{digits, duration, float, list, short, si};
+use crate::matrix;
+use record::{Cell, Estimate, Step};
 
 /// What came out.
 pub(super) struct Answer {
@@ -135,14 +136,18 @@ fn of_rate<'a, 'b>(view: &'b View<'a>) -> (String, Vec<&'b Row<'a>>) {
         return ("At no rate did every server keep up.".to_owned(), Vec::new());
     };
     let rows = at(*rate);
+    // The sentence says the rate once, for all of them.
+    let cells: Vec<Cell> = rows.iter().map(|row| Axis::Rate.without(&row.of.cell)).collect();
+    let labels = matrix::labels(&cells.iter().collect::<Vec<_>>());
     let p99s: Vec<String> = rows
         .iter()
-        .map(|row| format!("{} with {}", duration(row.of.figures.latency_us.p99), row.label))
+        .zip(labels)
+        .map(|(row, label)| format!("{} with {label}", duration(row.of.figures.latency_us.p99)))
         .collect();
     let sentence = format!(
         "At {} requests/s, the highest rate at which every server kept up, 99 % of the requests \
          take no longer than {}.",
-        si(float(*rate)),
+        short(&si(float(*rate))),
         list(&p99s)
     );
     (sentence, rows)

@@ -15,6 +15,8 @@ const LEFT: f64 = 10.0;
 const AXIS: f64 = 40.0;
 /// Half the height of the ends of an interval.
 const CAP: f64 = 4.0;
+/// The axis reaches this many times as far as the longest bar, where an interval is longer.
+const BEYOND: f64 = 1.6;
 
 /// A picture of bars.
 pub(in crate::report) struct Bars<'a> {
@@ -96,38 +98,40 @@ impl Bars<'_> {
         self.reference.unwrap_or(0.0)
     }
 
+    /// Few rounds give intervals of any length, beside which no bar could be seen: the axis is made
+    /// for the bars, and has room for intervals within reason.
     fn scale(&self) -> Scale {
         let origin = self.origin();
-        let values = self.rows.iter().flat_map(|row| {
-            let [low, high] = row.interval.unwrap_or([origin, origin]);
-            [row.start(origin), row.end(origin), low, high]
-        });
-        let values = values.chain([origin]);
+        let ends = self.rows.iter().flat_map(|row| [row.start(origin), row.end(origin)]);
+        let ends: Vec<f64> = ends.chain([origin]).collect();
+        let (low, high) =
+            ends.iter().fold((origin, origin), |(low, high), end| (low.min(*end), high.max(*end)));
+        let least = if self.logarithmic { low / BEYOND } else { low };
+        let intervals = self.rows.iter().filter_map(|row| row.interval).flatten();
+        let values = intervals.map(|end| end.clamp(least, high * BEYOND)).chain(ends);
         let (from, to) = (LEFT, WIDTH - LEFT);
-        match self.reference {
-            _ if self.logarithmic => Scale::logarithmic(values, from, to),
-            Some(_) => Scale::narrow(values, from, to),
-            None => Scale::linear(values, from, to),
+        if self.logarithmic {
+            Scale::logarithmic(values, from, to)
+        } else {
+            Scale::linear(values, from, to)
         }
     }
 
     fn draw_axis(&self, canvas: &mut Canvas, scale: &Scale, (top, bottom): (f64, f64)) {
-        let mut last = f64::NEG_INFINITY;
-        for tick in scale.ticks() {
+        let mut taken: Vec<(f64, f64)> = Vec::new();
+        // What bars begin at is told before any other value.
+        for tick in self.reference.into_iter().chain(scale.ticks()) {
             let x = scale.at(tick);
             canvas.line("grid", (x, top), (x, bottom));
             let words = short(&(self.format)(tick));
             let half = CHAR_WIDTH * chars(&words) / 2.0;
             let x = x.clamp(half, WIDTH - half);
+            let (left, right) = (x - half - CHAR_WIDTH / 2.0, x + half + CHAR_WIDTH / 2.0);
             // Labels of close ticks would lie on each other.
-            if x - half > last {
+            if taken.iter().all(|(from, to)| right <= *from || left >= *to) {
                 canvas.text("tick", Anchor::Middle, (x, bottom + 15.0), &words);
-                last = x + half + CHAR_WIDTH;
+                taken.push((left, right));
             }
-        }
-        if let Some(reference) = self.reference {
-            let x = scale.at(reference);
-            canvas.line("reference", (x, top), (x, bottom));
         }
         canvas.text("axis", Anchor::Middle, (WIDTH / 2.0, bottom + 33.0), self.axis);
     }
@@ -161,12 +165,28 @@ impl Bars<'_> {
             }
             from = to;
         }
-        if let Some([low, high]) = row.interval {
-            let (low, high, y) = (scale.at(low), scale.at(high), y + BAR / 2.0);
-            canvas.line("interval", (low, y), (high, y));
-            for x in [low, high] {
-                canvas.line("interval", (x, y - CAP), (x, y + CAP));
-            }
+        // Beside the bars only: it would strike through the words between them.
+        if let Some(reference) = self.reference {
+            let x = scale.at(reference);
+            canvas.line("reference", (x, y - 2.0), (x, y + BAR + 2.0));
+        }
+        if let Some(interval) = row.interval {
+            draw_interval(canvas, scale, interval, y + BAR / 2.0);
+        }
+    }
+}
+
+/// A thin line with a bar at either end, or an arrow where it reaches further than the axis.
+fn draw_interval(canvas: &mut Canvas, scale: &Scale, interval: [f64; 2], y: f64) {
+    let (left, right) = (LEFT, WIDTH - LEFT);
+    let [low, high] = interval.map(|end| if scale.holds(end) { scale.at(end) } else { left });
+    let (from, to) = (low.clamp(left, right), high.clamp(left, right));
+    canvas.line("interval", (from, y), (to, y));
+    for (end, shown, inwards) in [(low, from, CAP), (high, to, -CAP)] {
+        let is_cut = (end - shown).abs() > 0.05;
+        for side in [-CAP, CAP] {
+            let barb = if is_cut { shown + inwards } else { shown };
+            canvas.line("interval", (shown, y), (barb, y + side));
         }
     }
 }

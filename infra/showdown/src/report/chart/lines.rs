@@ -19,6 +19,8 @@ const SAMPLE: f64 = 34.0;
 /// Kinds of dashes in the style sheet.
 const DASHES: usize = 6;
 const CAP: f64 = 4.0;
+/// The upright axis reaches this many times beyond the points, where an interval does.
+const BEYOND: f64 = 3.0;
 /// Least distance of labels of ticks of the upright axis.
 const TICK_DISTANCE: f64 = 15.0;
 
@@ -75,11 +77,9 @@ impl Lines<'_> {
     pub(in crate::report) fn draw(&self) -> String {
         let places = self.legend_places();
         let last = places.last().map_or(0.0, |(_, y)| *y);
-        let mut canvas = Canvas::new(BOTTOM + LEGEND_TOP + last + 6.0);
+        let mut canvas = Canvas::new(BOTTOM + LEGEND_TOP + last + 12.0);
         let x = self.x.scale(self.points().map(|point| point.x), (LEFT, WIDTH - RIGHT));
-        let ends = |point: &Point| point.interval.unwrap_or([point.y, point.y]);
-        let values = self.points().flat_map(|point| [ends(point)[0], point.y, ends(point)[1]]);
-        let y = self.y.scale(values, (BOTTOM, TOP));
+        let y = self.upright_scale();
         for (from, to) in &self.bands {
             canvas.rect("band", (x.at(*from), TOP), (x.at(*to), BOTTOM));
         }
@@ -89,6 +89,17 @@ impl Lines<'_> {
         }
         self.draw_legend(&mut canvas, &places);
         canvas.finish(self.id, self.title, self.description)
+    }
+
+    /// Made for the points: of intervals that are far longer than all of them, only a part is seen.
+    fn upright_scale(&self) -> Scale {
+        let points: Vec<f64> = self.points().map(|point| point.y).collect();
+        let high = points.iter().copied().fold(0.0, f64::max);
+        let low = points.iter().copied().fold(high, f64::min);
+        let intervals = self.points().filter_map(|point| point.interval).flatten();
+        let within: Vec<f64> =
+            intervals.map(|end| end.clamp(low / BEYOND, high * BEYOND)).collect();
+        self.y.scale(points.into_iter().chain(within), (BOTTOM, TOP))
     }
 
     fn points(&self) -> impl Iterator<Item = &Point> {
@@ -151,7 +162,9 @@ impl Lines<'_> {
             let Look { class, marker, dash } = &line.look;
             let classes = format!("{class} line dash-{}", dash % DASHES);
             canvas.path(&classes, &[(x, y), (x + SAMPLE, y)]);
-            canvas.marker(&format!("{class} marker"), *marker, (x + SAMPLE / 2.0, y));
+            if line.markers {
+                canvas.marker(&format!("{class} marker"), *marker, (x + SAMPLE / 2.0, y));
+            }
             canvas.text("label", Anchor::Start, (x + SAMPLE + 6.0, y + 4.0), label);
         }
     }
@@ -189,11 +202,13 @@ fn draw_line(canvas: &mut Canvas, line: &Line, x: &Scale, y: &Scale) {
     let classes = format!("{class} mark line {} dash-{}", line.class, dash % DASHES);
     canvas.path(&classes, &places);
     for (point, (px, py)) in drawn.iter().zip(&places) {
-        if let Some([low, high]) = point.interval.filter(|[low, _]| y.holds(*low)) {
-            let (low, high) = (y.at(low), y.at(high));
-            canvas.line(&format!("{class} whisker"), (*px, low), (*px, high));
-            for end in [low, high] {
-                canvas.line(&format!("{class} whisker"), (px - CAP, end), (px + CAP, end));
+        if let Some([low, high]) = point.interval {
+            let place = |end: f64| if y.holds(end) { y.at(end) } else { f64::INFINITY };
+            let [low, high] = [place(low), place(high)].map(|end| (end, end.clamp(TOP, BOTTOM)));
+            canvas.line(&format!("{class} whisker"), (*px, low.1), (*px, high.1));
+            // One that goes on beyond the picture has no end.
+            for (end, shown) in [low, high].into_iter().filter(|(end, shown)| end == shown) {
+                canvas.line(&format!("{class} whisker"), (px - CAP, end), (px + CAP, shown));
             }
         }
         if line.markers {

@@ -37,7 +37,8 @@ pub(super) fn by_kind(view: &View<'_>) -> Option<Figure> {
             us: |row| row.of.figures.cost.as_ref().map_or(0.0, |cost| cost.softirq_us),
         },
     ];
-    let rows = bars(&view.rows).into_iter().filter(|row| row.of.figures.cost.is_some());
+    let all = || view.rows.iter().collect();
+    let rows = bars(all()).into_iter().filter(|row| row.of.figures.cost.is_some());
     let mut figure = stacked("cost-kind", "CPU time per request, by kind", &parts, rows.collect());
     figure.caption = format!(
         "A shorter bar is better. It is the time of all CPUs, the client's included, and a core \
@@ -67,7 +68,7 @@ pub(super) fn by_process(view: &View<'_>) -> Option<Figure> {
             us: |row| row.of.figures.cpu_s_per_million.rest,
         },
     ];
-    let rows: Vec<&Row<'_>> = bars(&view.rows);
+    let rows: Vec<&Row<'_>> = bars(view.rows.iter().collect());
     if rows.is_empty() {
         return None;
     }

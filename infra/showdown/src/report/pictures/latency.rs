@@ -1,6 +1,6 @@
 //! Latency by percentile and by load.
 
-use super::{LINES_MAX, of_how_many, table};
+use super::{LINES_MAX, of_how_many, of_lines, table};
 use crate::report::View;
 use crate::report::cells::{Axis, Row, apart, headline};
 use crate::report::chart::{AxisOf, Line, Lines, Point};
@@ -18,7 +18,7 @@ const PERCENTILES: [f64; 7] = [50.0, 90.0, 99.0, 99.9, 99.99, 99.999, 100.0];
 
 /// The axis that HdrHistogram's plots have: it gives every further nine as much room.
 pub(super) fn by_percentile(view: &View<'_>) -> Option<Figure> {
-    let with_samples: Vec<&Row<'_>> = headline(&view.rows, LINES_MAX);
+    let with_samples: Vec<&Row<'_>> = headline(view.rows.iter().collect(), LINES_MAX);
     let shown: Vec<&Row<'_>> =
         with_samples.into_iter().filter(|row| !row.latency_ns.is_empty()).collect();
     if shown.is_empty() {
@@ -48,7 +48,7 @@ pub(super) fn by_percentile(view: &View<'_>) -> Option<Figure> {
             ticks: ticks.collect(),
             format: digits,
         },
-        y: upright("latency (logarithmic)"),
+        y: upright("latency, with its unit (logarithmic)"),
         bands: Vec::new(),
         lines: lines.collect(),
     };
@@ -115,7 +115,7 @@ pub(super) fn by_rate(view: &View<'_>) -> Option<Figure> {
         counts: true,
     };
     let mut drawn = Vec::new();
-    for (label, rows) in &lines {
+    for (label, rows) in lines.iter().take(LINES_MAX) {
         let look = &rows[0].look;
         let line = |label, class, markers, p: fn(&Row<'_>) -> f64| Line {
             label,
@@ -153,10 +153,12 @@ pub(super) fn by_rate(view: &View<'_>) -> Option<Figure> {
     Some(Figure {
         id: "rates".to_owned(),
         heading: "Latency under a given load".to_owned(),
-        caption: "Requests are sent on schedule, whether or not earlier ones were answered, and \
-                  timed from when they were due. A server is saturated where its curve turns \
-                  upwards; one further to the right carries more before that."
-            .to_owned(),
+        caption: format!(
+            "Requests are sent on schedule, whether or not earlier ones were answered, and timed \
+             from when they were due. A server is saturated where its curve turns upwards; one \
+             further to the right carries more before that.{}",
+            of_lines(lines.len())
+        ),
         svg: svg.draw(),
         table: table(&headings, data),
     })

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 /// Throughput of every round.
 pub(super) fn throughput(view: &View<'_>) -> Option<Figure> {
-    let rows = headline(&view.rows, LINES_MAX);
+    let rows = headline(view.rows.iter().collect(), LINES_MAX);
     let shown: Vec<&Row<'_>> = rows.into_iter().filter(|row| !row.all.is_empty()).collect();
     if shown.is_empty() {
         return None;

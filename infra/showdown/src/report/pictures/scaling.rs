@@ -1,8 +1,9 @@
 //! What becomes of a server along an axis of numbers.
 
-use super::{LINES_MAX, table};
+use super::{LINES_MAX, of_lines, table};
+use crate::matrix;
 use crate::report::View;
-use crate::report::cells::{Axis, Row, labels};
+use crate::report::cells::{Axis, Row};
 use crate::report::chart::{AxisOf, Line, Lines, Point};
 use crate::report::page::Figure;
 use crate::report::text::{bytes, duration, float, short, si, thousands};
@@ -32,14 +33,20 @@ pub(super) fn groups<'a, 'b>(
     if values.len() < 2 {
         return Vec::new();
     }
-    lines.truncate(LINES_MAX);
     let cells: Vec<&Cell> = lines.iter().map(|(cell, _)| cell).collect();
-    let names = labels(&cells);
+    let names = matrix::labels(&cells);
     let by_value = |(_, mut rows): (Cell, Vec<&'b Row<'a>>)| {
         rows.sort_by_key(|row| axis.value(&row.of.cell));
         rows
     };
     names.into_iter().zip(lines.into_iter().map(by_value)).collect()
+}
+
+/// As many lines as can be told apart.
+fn drawn<'a, 'b>(
+    groups: &'a [(String, Vec<&'b Row<'b>>)],
+) -> impl Iterator<Item = &'a (String, Vec<&'b Row<'b>>)> {
+    groups.iter().take(LINES_MAX)
 }
 
 /// What differs between pictures of throughput along an axis.
@@ -130,7 +137,7 @@ fn throughput_along(view: &View<'_>, along: &Along) -> Option<Figure> {
             format: si,
         },
         bands: Vec::new(),
-        lines: groups.iter().map(|(label, rows)| line(label, rows, &point)).collect(),
+        lines: drawn(&groups).map(|(label, rows)| line(label, rows, &point)).collect(),
     };
     let rows = groups.iter().flat_map(|(label, rows)| rows.iter().map(move |row| (label, row)));
     let data = rows.map(|(label, row)| {
@@ -143,7 +150,7 @@ fn throughput_along(view: &View<'_>, along: &Along) -> Option<Figure> {
     Some(Figure {
         id: along.id.to_owned(),
         heading: along.heading.to_owned(),
-        caption: along.caption.to_owned(),
+        caption: format!("{}{}", along.caption, of_lines(groups.len())),
         svg: svg.draw(),
         table: table(&["server", along.name, "requests/s", "95 % from", "to"], data),
     })
@@ -206,7 +213,7 @@ pub(super) fn ping_pong(view: &View<'_>) -> Option<Figure> {
             format: duration,
         },
         bands: Vec::new(),
-        lines: groups.iter().map(|(label, rows)| line(label, rows, &point)).collect(),
+        lines: drawn(&groups).map(|(label, rows)| line(label, rows, &point)).collect(),
     };
     let rows = groups.iter().flat_map(|(label, rows)| rows.iter().map(move |row| (label, row)));
     let data = rows.map(|(label, row)| half_round_trips(label, row, size(row)));
@@ -226,10 +233,12 @@ pub(super) fn ping_pong(view: &View<'_>) -> Option<Figure> {
     Some(Figure {
         id: "ping-pong".to_owned(),
         heading: "Ping-pong by size".to_owned(),
-        caption: "One message is under way at a time. The marker is the median round trip, the \
-                  line above it reaches to the 99th percentile: a long line is jitter. The table \
-                  has half round trips, as sfnt-pingpong prints them."
-            .to_owned(),
+        caption: format!(
+            "One message is under way at a time. The marker is the median round trip, the line \
+             above it reaches to the 99th percentile: a long line is jitter. The table has half \
+             round trips, as sfnt-pingpong prints them.{}",
+            of_lines(groups.len())
+        ),
         svg: svg.draw(),
         table: table(&headings, data),
     })

@@ -1,6 +1,6 @@
 //! Throughput, ratios and the waterfall.
 
-use super::{bars, of_how_many, table};
+use super::{bars, closed, of_how_many, table};
 use crate::report::View;
 use crate::report::answer::{is_own_baseline, with_interval};
 use crate::report::cells::{Look, Row};
@@ -11,7 +11,9 @@ use record::{Estimate, Step};
 
 /// Requests per second of every cell and floor.
 pub(super) fn throughput(view: &View<'_>) -> Option<Figure> {
-    let shown: Vec<&Row<'_>> = bars(&view.rows).into_iter().chain(bars(&view.floors)).collect();
+    let floors: Vec<&Row<'_>> = view.floors.iter().collect();
+    let all = closed(view).len() + floors.len();
+    let shown: Vec<&Row<'_>> = bars(closed(view)).into_iter().chain(bars(floors)).collect();
     if shown.is_empty() {
         return None;
     }
@@ -47,14 +49,14 @@ pub(super) fn throughput(view: &View<'_>) -> Option<Figure> {
         let Estimate { median, ci95: [low, high] } = row.of.figures.throughput_rps;
         vec![row.label.clone(), si(median), si(low), si(high)]
     });
-    let how_many = of_how_many(shown.len(), view.rows.len() + view.floors.len());
+    let how_many = of_how_many(shown.len(), all);
     Some(Figure {
         id: "throughput".to_owned(),
         heading: "Throughput".to_owned(),
         caption: format!(
             "A longer bar is better. The bar is the mean of the rounds, the thin line its 95 % \
-             interval: where two lines overlap much, look at the ratios before saying which is \
-             faster.{how_many}"
+             interval, with an arrow where it reaches beyond the axis: where two lines overlap \
+             much, look at the ratios before saying which is faster.{how_many}"
         ),
         svg: svg.draw(),
         table: table(&["server", "requests/s", "95 % from", "to"], data),
@@ -63,9 +65,9 @@ pub(super) fn throughput(view: &View<'_>) -> Option<Figure> {
 
 /// Throughput over that of the baseline.
 pub(super) fn ratios(view: &View<'_>) -> Option<Figure> {
-    let all: Vec<&Row<'_>> = view.rows.iter().filter(|row| !is_own_baseline(row)).collect();
-    let shown: Vec<&Row<'_>> =
-        bars(&view.rows).into_iter().filter(|row| !is_own_baseline(row)).collect();
+    let others =
+        || closed(view).into_iter().filter(|row| !is_own_baseline(row)).collect::<Vec<_>>();
+    let (all, shown) = (others().len(), bars(others()));
     if shown.is_empty() {
         return None;
     }
@@ -89,10 +91,10 @@ pub(super) fn ratios(view: &View<'_>) -> Option<Figure> {
         id: "ratio",
         title: &title,
         description: &described.collect::<Vec<_>>().join(", "),
-        axis: &format!("multiple of the throughput of {baseline}"),
+        axis: &format!("multiple of the throughput of {baseline} (logarithmic)"),
         format: digits,
         reference: Some(1.0),
-        logarithmic: false,
+        logarithmic: true,
         legend: Vec::new(),
         rows: shown.iter().map(row).collect(),
     };
@@ -100,14 +102,15 @@ pub(super) fn ratios(view: &View<'_>) -> Option<Figure> {
         let Estimate { median, ci95: [low, high] } = row.of.figures.ratio_to_baseline;
         vec![row.label.clone(), digits(median), digits(low), digits(high)]
     });
-    let how_many = of_how_many(shown.len(), all.len());
+    let how_many = of_how_many(shown.len(), all);
     Some(Figure {
         id: "ratio".to_owned(),
         heading: format!("Compared with {baseline}"),
         caption: format!(
-            "Bars to the right of 1 are faster than {baseline}, to the left slower. Ratios are \
-             taken within each round, so that what slowed the machine down slowed both. An \
-             interval across 1 means that no difference was found.{how_many}"
+            "Bars to the right of 1 are faster than {baseline}, to the left slower; equal lengths \
+             are equal factors. Ratios are taken within each round, so that what slowed the \
+             machine down slowed both. An interval across 1 means that no difference was \
+             found.{how_many}"
         ),
         svg: svg.draw(),
         table: table(&["server", "ratio", "95 % from", "to"], data),
