@@ -50,35 +50,24 @@ impl Sum {
             }
         }
         let [a, b, c, d] = sums;
-        let sum = Self(add_around(add_around(a, b), add_around(c, d)));
-        sum.add_copied_short(from_rest, to_rest)
-    }
-
-    /// The same, word by word: for what is left of a payload, where a call of `memcpy` would take
-    /// longer than the copy.
-    #[inline]
-    fn add_copied_short(self, source: &[u8], target: &mut [u8]) -> Self {
-        let (words, source) = source.as_chunks::<8>();
-        let (places, target) = target.as_chunks_mut::<8>();
-        let mut sum = self.0;
-        for (word, place) in words.iter().zip(places) {
+        let mut sum = add_around(add_around(a, b), add_around(c, d));
+        let (words, rest) = from_rest.as_chunks::<8>();
+        for (word, place) in words.iter().zip(to_rest.as_chunks_mut::<8>().0) {
             *place = *word;
             sum = add_around(sum, u64::from_ne_bytes(*word));
         }
-        let sum = Self(sum).add_short(source);
-        // Fewer than eight bytes: by halves of what they can be.
-        let (words, source) = source.as_chunks::<4>();
-        let (places, target) = target.as_chunks_mut::<4>();
-        places.copy_from_slice(words);
-        for (byte, place) in source.iter().zip(target) {
-            *place = *byte;
+        // What is left goes with what comes before it, which is copied twice: a copy of a length
+        // that is known is an instruction or two, and any other is a call.
+        match (source.last_chunk::<8>(), target.last_chunk_mut::<8>()) {
+            (Some(last), Some(place)) => *place = *last,
+            _ => target.copy_from_slice(source),
         }
-        sum
+        Self(sum).add_short(rest)
     }
 
     /// Adds `bytes`; only the last piece of a packet may have an odd length.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub(crate) fn add(self, bytes: &[u8]) -> Self {
         // RFC 1071 §2 (C): longer words may be summed instead and folded at the end, because
         // 2^64 - 1 is a multiple of 2^16 - 1. Four sums at a time do not wait for each other's
@@ -96,7 +85,7 @@ impl Sum {
 
     /// The same, word by word: for headers, and what is left of a payload.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub(crate) fn add_short(self, bytes: &[u8]) -> Self {
         let (words, rest) = bytes.as_chunks::<8>();
         let word = |word: &[u8; 8]| u64::from_ne_bytes(*word);
