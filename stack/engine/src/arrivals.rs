@@ -18,7 +18,7 @@ use crate::transport::{Arrival, Listened, Phase, Stranger, Tcp};
 use queue::{BURST_MAX, Frame, Queue};
 use std::net::Ipv4Addr;
 use std::time::Duration;
-use tcp::{IcmpError, Instant};
+use tcp::{Flags, IcmpError, Instant};
 
 /// What connections and their buffers take, in bytes, from which on it is worth looking ahead:
 /// below it, they lie in the second-level cache of all machines that we know.
@@ -77,7 +77,7 @@ impl<A: App, T: Tcp> Core<A, T> {
     ) {
         match classify(&port.identity, port.queue.bytes(&frame)) {
             Ok(Packet::Tcp(segment)) => {
-                self.segment_arrives(now, port, frame, (&segment, place));
+                self.segment_arrives(now, port, frame, (segment, place));
             }
             Ok(Packet::Arp) => self.arp_arrives(now, port, frame),
             Ok(Packet::Icmp { ip_header_len, ip_len }) => {
@@ -170,19 +170,37 @@ impl<A: App, T: Tcp> Core<A, T> {
         count_of(verdict)
     }
 
+    #[inline(always)]
     fn segment_arrives<Q: Queue>(
         &mut self,
         now: Instant,
         port: &mut Port<Q>,
         frame: Frame,
-        (segment, place): (&Segment, u32),
+        (segment, place): (Segment, u32),
     ) {
         self.counters.add(Count::RxSegments);
         let packet = &port.queue.bytes(&frame)[ETHERNET_LEN..ETHERNET_LEN + segment.ip_len];
-        let (reply_len, mac) = match self.table.find_at(segment.flow, place) {
-            Some(index) if self.connection_expects(now, index, segment, packet) => {
-                (None, segment.mac)
-            }
+        let index = self.table.find_at(segment.flow, place);
+        if index.is_some_and(|index| self.connection_expects(now, index, &segment, packet)) {
+            return port.queue.free(frame);
+        }
+        self.segment_is_heard(now, port, frame, (segment, index));
+    }
+
+    /// A segment that was not predicted, of the connection at `index` or of none.
+    ///
+    /// It comes by value, so that one that was predicted need never lie in memory.
+    #[inline(never)]
+    fn segment_is_heard<Q: Queue>(
+        &mut self,
+        now: Instant,
+        port: &mut Port<Q>,
+        frame: Frame,
+        (segment, index): (Segment, Option<u32>),
+    ) {
+        let segment = &segment;
+        let packet = &port.queue.bytes(&frame)[ETHERNET_LEN..ETHERNET_LEN + segment.ip_len];
+        let (reply_len, mac) = match index {
             Some(index) => {
                 let reply_len = self.connection_hears(now, index, segment, packet);
                 (reply_len, self.table.at(index).mac.unwrap_or(segment.mac))
@@ -201,6 +219,7 @@ impl<A: App, T: Tcp> Core<A, T> {
     /// Header prediction: whether a connection that has nothing else on its mind was waiting for
     /// just this segment. If so it is dealt with as
     /// [`connection_hears`](Self::connection_hears) would have dealt with it.
+    #[inline(always)]
     fn connection_expects(
         &mut self,
         now: Instant,
@@ -213,13 +232,13 @@ impl<A: App, T: Tcp> Core<A, T> {
         if !is_same_way || !segment.is_plain || !connection.is_at_ease() {
             return false;
         }
-        let acked = self.tcp.predicted_arrives(now, &mut connection.tcp, &segment.tcp);
+        let acked = self.tcp.predicted_arrives(now, &mut connection.tcp, &segment.tcp());
         let Some(acked) = acked else { return false };
         connection.heard_at = now;
         if acked > 0 {
             connection.waiting_since = now;
         }
-        let payload = &packet[packet.len() - usize::from(segment.tcp.payload_len)..];
+        let payload = &packet[packet.len() - usize::from(segment.payload_len)..];
         if payload.is_empty() {
             self.push_output_after_ack(index);
         } else {
@@ -285,7 +304,7 @@ impl<A: App, T: Tcp> Core<A, T> {
         let connection = self.table.at(index);
         if phase == Phase::Closed {
             // RFC 1337: a reset in TIME-WAIT, which both sides reached in good order, is none.
-            let is_reset = segment.tcp.rst() && before != Phase::TimeWait;
+            let is_reset = segment.flags.contains(Flags::RST) && before != Phase::TimeWait;
             let seen = if is_reset { Closed::ResetByPeer } else { Closed::Finished };
             let why = self.tcp.ended(&connection.tcp).unwrap_or(seen);
             // What has ended in good order is still read to its end.
@@ -336,7 +355,7 @@ impl<A: App, T: Tcp> Core<A, T> {
         if segment.flow.local_port() != self.config.listen.port() {
             return self.refuse(now, address, segment);
         }
-        let begins = segment.tcp.syn() && !segment.tcp.has_ack();
+        let begins = segment.begins();
         if begins && self.is_draining {
             self.counters.add(Count::SynDraining);
             return self.refuse(now, address, segment);
@@ -365,7 +384,7 @@ impl<A: App, T: Tcp> Core<A, T> {
         segment: &Segment,
         packet: &[u8],
     ) -> Option<usize> {
-        let begins = segment.tcp.syn() && !segment.tcp.has_ack();
+        let begins = segment.begins();
         if begins && self.table.half_open() >= self.config.half_open as usize {
             self.counters.add(Count::SynBacklogFull);
             return None;

@@ -146,6 +146,7 @@ impl<A: App, T: Tcp> Core<A, T> {
     }
 
     /// Tells the application of one event; `None` if there is none that could be told.
+    #[inline(always)]
     fn show(&mut self, now: Instant, index: u32, event: Event, fresh: &[u8]) -> Option<Advance> {
         let Self { app, tcp, table, .. } = self;
         let connection = table.at(index);
@@ -165,6 +166,7 @@ impl<A: App, T: Tcp> Core<A, T> {
 
     /// Tells the application of payload that was expected, and is all that there is to tell: as
     /// [`tell`](Self::tell) does, which takes over if the answer is not the usual one.
+    #[inline(always)]
     pub(crate) fn tell_predicted(&mut self, now: Instant, index: u32, payload: &[u8]) {
         let Some(advance) = self.show(now, index, Event::Data, payload) else { return };
         if advance != (Advance { consumed: payload.len(), ..Advance::IDLE }) {

@@ -8,7 +8,7 @@ use crate::counters::Count;
 use crate::flow::Flow;
 use smoltcp::wire::{EthernetFrame, TcpOption, TcpPacket};
 use std::net::{Ipv4Addr, SocketAddrV4};
-use tcp::{Flags, HEADER_MIN, Options, Seq};
+use tcp::{Flags, HEADER_MIN, Options, Seq, Timestamps};
 
 /// Length of an Ethernet header, in bytes.
 pub(crate) const ETHERNET_LEN: usize = EthernetFrame::<&[u8]>::header_len();
@@ -60,10 +60,36 @@ pub(crate) struct Segment {
     /// Length of its IPv4 header and of its IPv4 packet, in bytes.
     pub(crate) ip_header_len: usize,
     pub(crate) ip_len: usize,
-    /// The TCP header. Its options are read only if it is plain.
-    pub(crate) tcp: tcp::Segment<'static>,
-    /// Whether it has no options but padded timestamps.
+    pub(crate) seq: Seq,
+    pub(crate) ack: Seq,
+    pub(crate) wnd: u16,
+    pub(crate) up: u16,
+    pub(crate) flags: Flags,
+    pub(crate) payload_len: u16,
+    /// Whether it has no options but padded timestamps, and those. Others are not read here.
     pub(crate) is_plain: bool,
+    pub(crate) timestamps: Option<Timestamps>,
+}
+
+impl Segment {
+    /// The TCP header. Of its options there are those of a plain one.
+    #[inline]
+    pub(crate) fn tcp(&self) -> tcp::Segment<'static> {
+        tcp::Segment {
+            seq: self.seq,
+            ack: self.ack,
+            wnd: self.wnd,
+            up: self.up,
+            flags: self.flags,
+            payload_len: self.payload_len,
+            options: Options { timestamps: self.timestamps, ..Options::default() },
+        }
+    }
+
+    /// Whether it is to open a connection: it has a SYN and no ACK.
+    pub(crate) fn begins(&self) -> bool {
+        self.flags.contains(Flags::SYN) && !self.flags.contains(Flags::ACK)
+    }
 }
 
 /// The 16 bits at `at`; the place is a constant, and so is the outcome of the bounds check.
@@ -173,16 +199,14 @@ fn read_tcp(
         mac,
         ip_header_len,
         ip_len: packet.len(),
-        tcp: tcp::Segment {
-            seq: Seq(be32(header, 4)),
-            ack: Seq(be32(header, 8)),
-            wnd: be16(header, 14),
-            up: be16(header, 18),
-            flags,
-            payload_len,
-            options: plain.unwrap_or_default(),
-        },
+        seq: Seq(be32(header, 4)),
+        ack: Seq(be32(header, 8)),
+        wnd: be16(header, 14),
+        up: be16(header, 18),
+        flags,
+        payload_len,
         is_plain: plain.is_some(),
+        timestamps: plain.and_then(|options| options.timestamps),
     }))
 }
 

@@ -51,6 +51,7 @@ impl<Q: Queue> Port<Q> {
     }
 
     /// Sends `frame`, which is complete.
+    #[inline]
     pub(crate) fn send(&mut self, frame: Frame, counters: &mut Counters) {
         if !self.has_room() {
             self.flush();

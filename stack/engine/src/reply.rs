@@ -111,7 +111,7 @@ pub(crate) type ControlPacket = [u8; CONTROL_LEN];
 /// RFC 9293 §3.10.7.1: "If the ACK bit is off, sequence number zero is used,
 /// `<SEQ=0><ACK=SEG.SEQ+SEG.LEN><CTL=RST,ACK>`. If the ACK bit is on, `<SEQ=SEG.ACK><CTL=RST>`."
 pub(crate) fn reset_for(address: Ipv4Addr, segment: &Segment) -> Option<ControlPacket> {
-    let reset = segment.tcp.reset()?;
+    let reset = segment.tcp().reset()?;
     let mut packet = [0; CONTROL_LEN];
     emit(address, segment.flow, &reset, &mut packet);
     Some(packet)

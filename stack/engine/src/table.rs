@@ -129,6 +129,7 @@ impl<C, T> Connection<C, T> {
     }
 
     /// Whether it is open, and there is nothing to tell its application but what arrives next.
+    #[inline]
     pub(crate) fn is_at_ease(&self) -> bool {
         let is_open = self.app.is_some() && self.close.is_none() && self.ended.is_none();
         let is_pending = self.wants_space || self.must_drain || self.must_wake;
@@ -261,6 +262,7 @@ impl<C, T> Table<C, T> {
 
     /// As [`find`](Self::find), for who looked ahead and found `place`, or nothing. Since then the
     /// connection may have gone, and another one may be there.
+    #[inline(always)]
     pub(crate) fn find_at(&self, flow: Flow, place: u32) -> Option<u32> {
         let connection = self.places.get(place as usize).and_then(|it| it.connection.as_ref());
         if connection.is_some_and(|connection| connection.flow == flow) {
@@ -275,6 +277,7 @@ impl<C, T> Table<C, T> {
     }
 
     /// The connection at `index`, which must be one.
+    #[inline(always)]
     pub(crate) fn at(&mut self, index: u32) -> &mut Connection<C, T> {
         let place = &mut self.places[index as usize];
         place.connection.as_mut().expect("an index in a list or the flow table is a connection")
@@ -345,6 +348,7 @@ impl<C, T> Table<C, T> {
     }
 
     /// Puts a connection on a list of those that may have something to send.
+    #[inline]
     pub(crate) fn push_output(&mut self, index: u32) {
         let connection = self.at(index);
         if !std::mem::replace(&mut connection.in_output_list, true) {
@@ -368,6 +372,7 @@ impl<C, T> Table<C, T> {
         Some(index)
     }
 
+    #[inline]
     pub(crate) fn pop_output(&mut self) -> Option<u32> {
         let index = self.output.pop()?;
         self.at(index).in_output_list = false;
@@ -386,6 +391,7 @@ impl<C, T> Table<C, T> {
     ///
     /// A timer that moves back, as one does with every request, is left where it is: when the
     /// wheel fires early, it is scheduled again. So a busy connection costs the wheel nothing.
+    #[inline]
     pub(crate) fn reschedule(&mut self, index: u32) {
         let connection = self.at(index);
         let timer = connection.tcp_timer.min(connection.app_timer).min(connection.limit_timer);

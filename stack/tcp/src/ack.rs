@@ -115,7 +115,7 @@ impl Tcb {
     }
 
     /// SEG.ACK, which is SND.UNA now, ends a round trip.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn round_trip(&mut self, now: Instant, segment: &Segment<'_>) {
         let (echo, clock) = (self.echo(segment), self.clock);
         self.rtt.acked(now, segment.ack, || {
@@ -178,7 +178,7 @@ impl Tcb {
     /// SND.UNA is newer as well, because the peer never sent that number before: the old window,
     /// counted from the new SND.UNA, would reach beyond all that it ever announced. A
     /// retransmission of the peer's is such a segment: old by its number, new by all else.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn update_window(
         &mut self,
         now: Instant,

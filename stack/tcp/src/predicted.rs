@@ -46,7 +46,7 @@ impl PlainOut {
     ///
     /// # Panics
     /// If `buffer` is shorter than [`header_len`](Self::header_len).
-    #[inline]
+    #[inline(always)]
     pub fn emit(&self, source_port: u16, destination_port: u16, buffer: &mut [u8]) -> u64 {
         let (header, options) =
             buffer.split_first_chunk_mut::<HEADER_MIN>().expect("room for the header");
@@ -74,7 +74,7 @@ impl Tcb {
     ///
     /// `None` for any other, and then nothing has changed: it is for
     /// [`handle_segment`](Self::handle_segment), which would have done the same for the expected.
-    #[inline]
+    #[inline(always)]
     pub fn handle_predicted(&mut self, now: Instant, segment: &Segment<'_>) -> Option<u32> {
         self.is_predicted(segment).then(|| self.predicted_arrives(now, segment))
     }
@@ -82,7 +82,7 @@ impl Tcb {
     /// Whether `segment` is the one that was expected, on a connection where nothing is lost,
     /// nothing waits for a hole and no window is probed. Then every check of §3.10.7.4 is known to
     /// pass, and what is left is to count bytes.
-    #[inline]
+    #[inline(always)]
     fn is_predicted(&self, segment: &Segment<'_>) -> bool {
         let in_order = self.state == State::Established
             && segment.flags.without(Flags::PSH) == Flags::ACK
@@ -110,7 +110,7 @@ impl Tcb {
             && segment.options.sack.is_empty()
     }
 
-    #[inline]
+    #[inline(always)]
     fn predicted_arrives(&mut self, now: Instant, segment: &Segment<'_>) -> u32 {
         self.liveness.heard = now;
         // RFC 7323 §4.3: SEG.SEQ is RCV.NXT, and so not above Last.ACK.sent only if all that has
@@ -135,7 +135,7 @@ impl Tcb {
     }
 
     /// What is left of `new_ack` while nothing hints at a loss.
-    #[inline]
+    #[inline(always)]
     fn predicted_ack(&mut self, now: Instant, segment: &Segment<'_>, newly: u32) {
         let flight = self.snd.flight();
         self.snd.una = segment.ack;
@@ -157,7 +157,7 @@ impl Tcb {
     /// `backlog` bytes in the send buffer goes into one segment, now, and nothing comes behind it.
     ///
     /// `None` in any other case, and then nothing has changed.
-    #[inline]
+    #[inline(always)]
     pub fn poll_predicted(&mut self, now: Instant, backlog: u32) -> Option<PlainOut> {
         let (flight, smss) = (self.snd.flight(), self.smss());
         let unsent = backlog.saturating_sub(flight);
@@ -183,7 +183,7 @@ impl Tcb {
     }
 
     /// Whether nothing but data in order is to be said, and nothing holds them back but windows.
-    #[inline]
+    #[inline(always)]
     fn is_answer_predicted(&self, now: Instant, flight: u32) -> bool {
         let may_go = if flight == 0 {
             // RFC 5681 §4.1: after idleness the congestion window begins anew.

@@ -455,6 +455,7 @@ impl Tcb {
 
     /// From now on, no more than `room` bytes are offered to the peer, where memory is shared and
     /// has become scarce. What was offered before stays offered (SHLD-14).
+    #[inline(always)]
     pub fn offer_at_most(&mut self, room: u32) {
         self.rcv.room = room;
     }
@@ -480,7 +481,7 @@ impl Tcb {
     ///
     /// # Panics
     /// If fewer bytes are unread.
-    #[inline]
+    #[inline(always)]
     pub fn consume(&mut self, count: u32) {
         let rcv = &mut self.rcv;
         assert!(count <= rcv.unread, "{count} bytes consumed of {} unread", rcv.unread);

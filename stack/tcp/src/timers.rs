@@ -83,7 +83,7 @@ impl Tcb {
     /// When [`handle_timeout`](Self::handle_timeout) has something to do. Whatever an event calls
     /// for at once comes out of `poll_transmit`, which is asked after each event.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let at = self.timers.rtx.min(self.timers.ack).min(self.timers.state);
         (at != Instant::NEVER).then_some(at)
@@ -238,7 +238,7 @@ impl Tcb {
     }
 
     /// The peer has acknowledged `ack`, something new: RFC 6298 §5.2 and §5.3.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn restart_rtx(&mut self, now: Instant) {
         self.rtt.backoff = 0;
         if self.snd.flight() == 0 {
@@ -253,7 +253,7 @@ impl Tcb {
     }
 
     /// Something that wants an acknowledgement, up to `end`, is sent for the first time.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn sent(&mut self, now: Instant, end: Seq) {
         self.rtt.sent(now, end);
         self.liveness.sent = now;

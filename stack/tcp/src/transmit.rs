@@ -16,7 +16,7 @@ impl Tcb {
     /// Whether [`poll_transmit`](Self::poll_transmit) may have something to send now: if not, it
     /// need not be asked before the next event, nor anything be made ready for a segment.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn has_output(&self, unacked: &impl SendBuffer) -> bool {
         let pending = &self.pending;
         match self.state {
@@ -24,10 +24,10 @@ impl Tcb {
             State::SynSent | State::SynReceived => pending.syn || pending.ack || pending.keep_alive,
             State::TimeWait => pending.ack || pending.keep_alive,
             _ => {
-                pending.ack
+                unacked.backlog() > self.snd.flight()
+                    || pending.ack
                     || pending.keep_alive
                     || self.snd.fin == Fin::Queued
-                    || unacked.backlog() > self.snd.flight()
                     || !self.recovery.is_quiet()
             }
         }
@@ -145,7 +145,7 @@ impl Tcb {
     }
 
     /// The window for a segment that acknowledges all that has arrived, which is noted.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn acknowledging_window(&mut self) -> u16 {
         self.pending.ack = false;
         self.timers.ack = Instant::NEVER;
@@ -315,7 +315,7 @@ impl Tcb {
     }
 
     /// SND.NXT moves, and the timers know.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn sent_new(&mut self, now: Instant, len: u32, fin: bool) {
         if self.snd.flight() == 0 {
             // The persist timer ran, if any did.

@@ -88,7 +88,7 @@ impl Chunks {
     }
 
     /// Chunks that a connection can take now, which has `held` already.
-    #[inline]
+    #[inline(always)]
     pub(super) fn available(&self, held: u32) -> u32 {
         if held <= 1 {
             return self.second_ones + 1 - held;
@@ -97,7 +97,7 @@ impl Chunks {
     }
 
     /// Takes a chunk for a connection; there must be one [`available`](Self::available).
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(&mut self, has_some: bool) -> u32 {
         if has_some {
             let left = self.shared_left.checked_sub(1).expect("it was asked before");
@@ -114,7 +114,7 @@ impl Chunks {
     }
 
     /// Gives a chunk back, of a connection that keeps others or not.
-    #[inline]
+    #[inline(always)]
     pub(super) fn give(&mut self, chunk: u32, keeps_some: bool) {
         if keeps_some {
             self.leave(self.shared_left + 1);

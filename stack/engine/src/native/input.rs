@@ -29,7 +29,7 @@ impl Input {
     }
 
     /// Chunks that it can take beside those that it has.
-    #[inline]
+    #[inline(always)]
     pub(super) fn available(&self, chunks: &Chunks) -> u32 {
         chunks.available(self.count)
     }
@@ -40,7 +40,7 @@ impl Input {
     }
 
     /// Whether it has what storing `len` bytes at the front takes, while nothing is stored.
-    #[inline]
+    #[inline(always)]
     pub(super) fn has_room_in_front(&self, chunks: &Chunks, len: usize) -> bool {
         let wanted = chunks.number_of(len + chunks.chunk_bytes() - 1);
         self.is_empty() && wanted <= self.available(chunks) as usize

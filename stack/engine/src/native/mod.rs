@@ -108,7 +108,7 @@ impl Native {
     }
 
     /// Bytes that may be offered to the peer of a connection: no more than could be stored.
-    #[inline]
+    #[inline(always)]
     fn room(&self, conn: &NativeConn) -> u32 {
         let chunks = conn.input.available(&self.inputs) as usize;
         u32::try_from(chunks * self.inputs.chunk_bytes()).unwrap_or(u32::MAX)
@@ -276,7 +276,7 @@ impl Tcp for Native {
         parse(packet).is_some_and(|segment| conn.tcb.recognises(&segment))
     }
 
-    #[inline]
+    #[inline(always)]
     fn predicted_arrives(
         &mut self,
         now: Instant,
@@ -330,7 +330,7 @@ impl Tcp for Native {
         Some(self.emit(conn, &segment, buffer))
     }
 
-    #[inline]
+    #[inline(always)]
     fn poll_predicted(
         &mut self,
         now: Instant,
@@ -357,7 +357,7 @@ impl Tcp for Native {
         Some(Answer { segment, payload_sum, next })
     }
 
-    #[inline]
+    #[inline(always)]
     fn poll_timeout(&mut self, now: Instant, conn: &NativeConn) -> Instant {
         if conn.is_dirty && conn.tcb.has_output(&conn.output) {
             return now;
@@ -420,7 +420,7 @@ impl Tcp for Native {
         conn.tcb.unread_bytes() as usize
     }
 
-    #[inline]
+    #[inline(always)]
     fn split<'a>(&'a mut self, conn: &'a mut NativeConn) -> (&'a [u8], NativeOutput<'a>) {
         let input = if conn.input.is_empty() {
             &[]
@@ -436,7 +436,7 @@ impl Tcp for Native {
         (input, NativeOutput { output, chunks, limit, short_offers })
     }
 
-    #[inline]
+    #[inline(always)]
     fn consume(&mut self, conn: &mut NativeConn, count: usize) {
         let count = u32::try_from(count).expect("no more than a window");
         conn.is_dirty = true;

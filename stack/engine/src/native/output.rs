@@ -73,7 +73,7 @@ impl Output {
     }
 
     /// Whether there is [`space`](Self::space) for `len` bytes.
-    #[inline]
+    #[inline(always)]
     pub(super) fn has_space(&self, chunks: &Chunks, len: usize) -> bool {
         // The first chunk is everyone's.
         let at_hand = if self.first == NONE { chunks.chunk_bytes() } else { self.room(chunks) };
@@ -123,7 +123,7 @@ impl Output {
     }
 
     /// As [`copy_to`](Self::copy_to), and returns the sum of what was copied.
-    #[inline]
+    #[inline(always)]
     pub(super) fn copy_summed(&mut self, chunks: &Chunks, offset: u32, target: &mut [u8]) -> Sum {
         let start = (self.skip + offset) as usize;
         if start + target.len() <= chunks.chunk_bytes() && !target.is_empty() {
@@ -169,8 +169,19 @@ impl Output {
     }
 
     /// Releases `count` bytes at the front.
-    #[inline]
+    #[inline(always)]
     pub(super) fn release(&mut self, chunks: &mut Chunks, count: u32) {
+        if count != self.len || self.first != self.last {
+            return self.release_some(chunks, count);
+        }
+        if self.first != NONE {
+            chunks.give(self.first, false);
+            *self = Self::EMPTY;
+        }
+    }
+
+    /// The same, where it is not all that there is, or lies in several chunks.
+    fn release_some(&mut self, chunks: &mut Chunks, count: u32) {
         assert!(count <= self.len, "{count} bytes acknowledged of {}", self.len);
         if count == self.len {
             return self.clear(chunks);

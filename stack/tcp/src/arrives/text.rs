@@ -67,7 +67,7 @@ impl Tcb {
 
     /// `len` bytes at RCV.NXT, nothing held. SHLD-18 and SHLD-19: the acknowledgement is delayed,
     /// but not behind more than one full-sized segment, and not for 0.5 s (MUST-40).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn text_in_order(&mut self, now: Instant, len: u16) {
         let rcv = &mut self.rcv;
         rcv.full_size = rcv.full_size.max(len.min(rcv.mss));
