@@ -165,7 +165,7 @@ impl MemifQueue {
             taken += packet.parts;
         }
         if taken > 0 {
-            receiver.release(link, u16::try_from(taken).unwrap_or(PARTS_MAX));
+            receiver.release(link, &parts[..taken]);
         }
         Ok(burst.len() - before)
     }
@@ -193,6 +193,7 @@ impl MemifQueue {
         }
         if sent > 0 {
             sender.publish(link);
+            sender.prefetch_next(link);
             self.counts.tx_frames += sent;
             self.counts.tx_bytes += sent_bytes;
             self.tx_bursts += 1;
@@ -226,6 +227,7 @@ fn look<'a>(
     parts: &'a mut [Part; BURST_MAX],
 ) -> Result<&'a [Part], Fault> {
     let count = available.min(PARTS_MAX);
+    receiver.prefetch_expected(link);
     for ahead in (0..count).step_by(4) {
         receiver.prefetch(link, ahead);
     }

@@ -10,7 +10,7 @@
 //! back; a peer's index is believed only where it lies between what it was and what it may reach.
 //! A client does not read back where its own buffers lie, either.
 
-use crate::config::Role;
+use crate::config::{Config, Role};
 use crate::link::{Link, RingPlace};
 use crate::wire::{Descriptor, ring};
 use std::sync::atomic::Ordering;
@@ -96,6 +96,10 @@ impl Ring {
         link.regions[self.place.region].prefetch(self.descriptor_offset(index), 1);
     }
 
+    fn prefetch_descriptor_to_write(&self, link: &Link, index: u16) {
+        link.regions[self.place.region].prefetch_to_write(self.descriptor_offset(index), 1);
+    }
+
     /// Where our own buffer of this index lies: what a client knows without looking.
     fn own_buffer(&self, index: u16) -> usize {
         self.buffers_offset + usize::from(index & (self.size - 1)) * self.buffer_bytes
@@ -164,19 +168,34 @@ impl Ring {
     }
 }
 
+/// Most buffers that a client keeps before it offers them again, of an eighth of the ring at most:
+/// to offer one is to write to two lines that the server reads, its descriptor's, with which its
+/// neighbours go, and the head's. A packet never waits for those: the most buffers that one takes
+/// are 24, and rings of fewer than 16 keep none.
+const KEPT_MAX: u16 = 32;
+const _: () = assert!((Config::MTU + 14).div_ceil(64) == 24, "in buffers of the least length");
+
 /// The ring that packets come on: C2S at the server, S2C at the client.
 #[derive(Clone, Debug)]
 pub(crate) struct Receiver {
     ring: Ring,
     /// `ours` is the first packet not yet taken, `theirs` the end of those that came.
     cursor: Cursor,
+    /// The first buffer that was taken and not yet offered again: at a server, `cursor.ours`.
+    kept: u16,
+    /// Where the next packet is expected to lie, and how far it is from one to the next.
+    expected: Part,
+    stride: usize,
 }
 
 impl Receiver {
     /// Begins to receive; a client hands out all its buffers.
     pub(crate) fn attach(link: &Link, place: RingPlace) -> Self {
         let ring = Ring::new(link, place);
-        let receiver = Self { ring, cursor: Cursor { ours: 0, theirs: 0 } };
+        let expected = Part { offset: ring.own_buffer(0), len: EXPECTED_LEN, ..Part::default() };
+        let stride = ring.buffer_bytes;
+        let cursor = Cursor { ours: 0, theirs: 0 };
+        let receiver = Self { ring, cursor, kept: 0, expected, stride };
         if receiver.ring.role == Role::Client {
             receiver.offer(link, 0, receiver.ring.size);
         }
@@ -186,9 +205,29 @@ impl Receiver {
     /// Buffers that have come and were not taken.
     pub(crate) fn available(&mut self, link: &Link) -> Result<u16, Fault> {
         let theirs = self.ring.load(link, self.ring.their_field());
-        let waiting = self.cursor.theirs.wrapping_sub(self.cursor.ours);
-        self.cursor.follow(theirs, self.ring.size - waiting)?;
+        // What waits, and what was taken and kept, is not the peer's to fill.
+        let not_theirs = self.cursor.theirs.wrapping_sub(self.kept);
+        self.cursor.follow(theirs, self.ring.size - not_theirs)?;
         Ok(self.cursor.theirs.wrapping_sub(self.cursor.ours))
+    }
+
+    /// Hints that the first packet will be read, before its descriptor says where it is: to learn
+    /// that first would be to wait for two lines of the peer's in turn.
+    pub(crate) fn prefetch_expected(&self, link: &Link) {
+        let Part { region, offset, len, .. } = self.expected;
+        link.regions[region].prefetch(offset, len);
+    }
+
+    /// Learns from the parts that are now taken where the next one will be.
+    fn expect_after(&mut self, taken: &[Part]) {
+        let Some(last) = taken.last() else { return };
+        let before = match taken {
+            [.., before, _] => before.offset,
+            _ => self.expected.offset.wrapping_sub(self.stride),
+        };
+        self.stride = last.offset.wrapping_sub(before);
+        let offset = last.offset.wrapping_add(self.stride);
+        self.expected = Part { offset, len: EXPECTED_LEN, ..*last };
     }
 
     /// The bytes of the buffer `ahead` of the first one; the caller asks for available ones.
@@ -215,14 +254,23 @@ impl Receiver {
         }
     }
 
-    /// Gives the first `count` buffers back.
-    pub(crate) fn release(&mut self, link: &Link, count: u16) {
-        let first = self.cursor.ours;
-        self.cursor.ours = first.wrapping_add(count);
+    /// Gives the first buffers back, those of the parts `taken`.
+    pub(crate) fn release(&mut self, link: &Link, taken: &[Part]) {
+        let count =
+            u16::try_from(taken.len()).unwrap_or_else(|_| unreachable!("a ring is shorter"));
+        self.cursor.ours = self.cursor.ours.wrapping_add(count);
+        self.expect_after(taken);
         match self.ring.role {
             Role::Server => self.ring.store(link, ring::TAIL, self.cursor.ours),
-            Role::Client => self.offer(link, first.wrapping_add(self.ring.size), count),
+            Role::Client => {
+                let kept = self.cursor.ours.wrapping_sub(self.kept);
+                if kept < KEPT_MAX.min(self.ring.size / 8).max(1) {
+                    return;
+                }
+                self.offer(link, self.kept.wrapping_add(self.ring.size), kept);
+            }
         }
+        self.kept = self.cursor.ours;
     }
 
     /// Offers `count` empty buffers, from the index `first` on.
@@ -233,6 +281,10 @@ impl Receiver {
         self.ring.store(link, ring::HEAD, first.wrapping_add(count));
     }
 }
+
+/// How much of a packet is brought near before its length is known, in bytes: a small request, or
+/// the answer to one.
+const EXPECTED_LEN: usize = 256;
 
 /// The ring that packets go on: S2C at the server, C2S at the client.
 #[derive(Clone, Debug)]
@@ -295,7 +347,18 @@ impl Sender {
     /// Hints that the buffer `ahead` of the next one will be filled.
     pub(crate) fn prefetch(&self, link: &Link, ahead: u16) {
         let index = self.cursor.ours.wrapping_add(self.filled).wrapping_add(ahead);
-        self.ring.prefetch_descriptor(link, index);
+        self.ring.prefetch_descriptor_to_write(link, index);
+    }
+
+    /// Takes the lines of the next buffer and of its descriptor from the peer, who has read them a
+    /// lap ago, so that the next packet does not wait for them.
+    pub(crate) fn prefetch_next(&self, link: &Link) {
+        self.prefetch(link, 0);
+        if self.room_seen() > 0
+            && let Ok(Part { region, offset, .. }) = self.buffer(link)
+        {
+            link.regions[region].prefetch_to_write(offset, EXPECTED_LEN);
+        }
     }
 
     /// Says that the next buffer, which is at `part`, was filled as far as `part` says.
@@ -346,5 +409,29 @@ impl Sender {
     pub(crate) fn wants_interrupts(&self, link: &Link) -> bool {
         let flags = self.ring.load(link, ring::FLAGS);
         flags & ring::FLAG_MASK_INTERRUPTS == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::Dimensions;
+
+    #[test]
+    fn the_next_packet_is_expected_as_far_on_as_the_last_one() {
+        let dimensions = Dimensions { queue_count: 1, log2_ring_size: 6, buffer_bytes: 2048 };
+        let (link, _fd) = Link::make(dimensions).expect("memory");
+        let mut receiver = Receiver::attach(&link, link.pairs[0].s2c);
+        assert_eq!(receiver.expected.offset, receiver.ring.own_buffer(0));
+        let part = |offset| Part { region: 0, offset, len: 60, goes_on: false };
+        let mut expect = |taken: &[usize], next: usize| {
+            receiver.expect_after(&taken.iter().map(|offset| part(*offset)).collect::<Vec<_>>());
+            assert_eq!(receiver.expected, Part { len: EXPECTED_LEN, ..part(next) }, "{taken:?}");
+        };
+        expect(&[4096, 6144], 8192);
+        expect(&[8192], 10_240);
+        // The ring begins anew, and the hint is wrong once.
+        expect(&[4096], 4096_usize.wrapping_sub(4096));
+        expect(&[6144, 8192, 10_240], 12_288);
     }
 }

@@ -100,19 +100,39 @@ impl Mapping {
         unsafe { target.copy_from_nonoverlapping(source.as_ptr(), source.len()) }
     }
 
-    /// Hints that the cache lines of `len` bytes at `offset` will be used soon, the first
+    /// Hints that the cache lines of `len` bytes at `offset` will be read soon, the first
     /// five of them. Any offset may be given: a hint has no effect but on caches.
     #[inline]
     pub(crate) fn prefetch(&self, offset: usize, len: usize) {
         #[cfg(target_arch = "x86_64")]
-        for line in 0..len.div_ceil(CACHE_LINE).min(PREFETCH_LINES) {
+        for line in self.lines(offset, len) {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let place = self.start.as_ptr().wrapping_add(offset).wrapping_add(line * CACHE_LINE);
             // SAFETY: a prefetch reads nothing and faults on no address.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast_const().cast()) };
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(line) };
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = (offset, len);
+    }
+
+    /// As [`prefetch`](Self::prefetch), of lines that will be written to: no other core keeps them.
+    #[inline]
+    pub(crate) fn prefetch_to_write(&self, offset: usize, len: usize) {
+        #[cfg(target_arch = "x86_64")]
+        for line in self.lines(offset, len) {
+            use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+            // SAFETY: as above.
+            unsafe { _mm_prefetch::<_MM_HINT_ET0>(line) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = (offset, len);
+    }
+
+    /// The first lines of a range that need not be within the mapping.
+    #[cfg(target_arch = "x86_64")]
+    fn lines(&self, offset: usize, len: usize) -> impl Iterator<Item = *const i8> {
+        let start = self.start.as_ptr().cast_const().cast::<i8>().wrapping_add(offset);
+        let count = len.div_ceil(CACHE_LINE).min(PREFETCH_LINES);
+        (0..count).map(move |line| start.wrapping_add(line * CACHE_LINE))
     }
 
     #[inline]
@@ -172,6 +192,7 @@ mod tests {
         assert!(panics(&|| mapping.u16(1).store(0, Ordering::Relaxed)), "not aligned");
         assert!(panics(&|| mapping.u64(4092).store(0, Ordering::Relaxed)));
         mapping.prefetch(usize::MAX, 1000);
+        mapping.prefetch_to_write(usize::MAX, 1000);
         mapping.read(4096, &mut []);
     }
 }

@@ -12,9 +12,10 @@ use crate::channel::{Channel, Listener, Received};
 use crate::region;
 use crate::sys::Mapping;
 use crate::wire::{AddRing, Descriptor, Hello, Init, Message, Text, ring};
-use crate::{Config, Role};
+use crate::{Config, MemifQueue, Role};
 use queue::{Burst, Queue};
 use rustix::fs::{MemfdFlags, fstat, ftruncate, memfd_create};
+use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -216,7 +217,7 @@ fn a_pool_that_could_shrink_is_refused_with_the_cure_and_the_next_is_served() {
 }
 
 /// VPP as a server: takes a client, and all that it offers, which is returned in order.
-pub(super) fn accept(listener: &Listener) -> (Channel, Vec<(Message, Option<OwnedFd>)>) {
+fn accept(listener: &Listener) -> (Channel, Vec<(Message, Option<OwnedFd>)>) {
     let start = Instant::now();
     let channel = loop {
         match listener.accept().expect("it listens") {
@@ -271,4 +272,79 @@ fn a_server_that_offers_all_there_is_gets_what_we_have() {
     let expected = [(true, 0), (true, 1), (false, 0), (false, 1)];
     let expected = expected.map(|(is_c2s, index)| (is_c2s, index, 10, true));
     assert_eq!(rings.collect::<Vec<_>>(), expected);
+}
+
+/// VPP as a server, with the one region and the two rings of a client.
+pub(super) struct VppServer {
+    pub(super) channel: Channel,
+    pub(super) region: Mapping,
+    pub(super) inode: u64,
+    pub(super) c2s: usize,
+    pub(super) s2c: usize,
+}
+
+impl VppServer {
+    pub(super) fn accept(listener: &Listener) -> Self {
+        let (channel, heard) = accept(listener);
+        let (mut region, mut rings) = (None, Vec::new());
+        for (message, fd) in heard {
+            match (message, fd) {
+                (Message::AddRegion { size_bytes, .. }, Some(fd)) => {
+                    let inode = fstat(&fd).expect("open").st_ino;
+                    region = Some((region::adopt(&fd, size_bytes).expect("sealed"), inode));
+                }
+                (Message::AddRing(AddRing { is_c2s, offset, .. }), Some(_)) => {
+                    rings.push((is_c2s, offset as usize));
+                }
+                _ => {}
+            }
+        }
+        let (region, inode) = region.expect("it has memory");
+        let [(true, c2s), (false, s2c)] = rings[..] else { panic!("{rings:?}") };
+        Self { channel, region, inode, c2s, s2c }
+    }
+
+    /// The descriptor in the first slot of a ring, as words.
+    pub(super) fn first(&self, ring_offset: usize) -> Descriptor {
+        let words = [0, 8].map(|word| self.region.u64(ring_offset + ring::DESCRIPTORS + word));
+        Descriptor::from_words(words.map(|word| word.load(Ordering::Acquire)))
+    }
+
+    pub(super) fn head(&self, ring_offset: usize) -> u16 {
+        self.region.u16(ring_offset + ring::HEAD).load(Ordering::Acquire)
+    }
+
+    /// Moves a tail: the server's index of either ring.
+    pub(super) fn tail(&self, ring_offset: usize, tail: u16) {
+        self.region.u16(ring_offset + ring::TAIL).store(tail, Ordering::Release);
+    }
+}
+
+/// To offer a buffer takes a line from the server that it will need: so many go at a time.
+#[test]
+fn buffers_are_offered_again_in_batches_and_those_kept_are_not_the_peers() {
+    let socket = socket();
+    let mut client = End::open(&Config::new(&socket, Role::Client));
+    let listener = Listener::bind(&socket).expect("a free name");
+    let vpp = VppServer::accept(&listener);
+    client.expect_up();
+    let queue = &mut client.queues[0];
+    let mut burst = Burst::new();
+    let mut fill = |queue: &mut MemifQueue, slots: Range<u16>| {
+        for slot in slots.clone() {
+            let at = vpp.s2c + ring::DESCRIPTORS + usize::from(slot) * ring::DESCRIPTOR_BYTES;
+            let [filled, _] = Descriptor { length: 60, ..vpp.first(vpp.s2c) }.to_words();
+            vpp.region.u64(at).store(filled, Ordering::Release);
+        }
+        vpp.tail(vpp.s2c, slots.end);
+        let came = queue.rx_burst(&mut burst);
+        burst.drain(came).for_each(|frame| queue.free(frame));
+        came
+    };
+    assert_eq!((fill(queue, 0..31), vpp.head(vpp.s2c)), (31, 1024));
+    assert_eq!((fill(queue, 31..32), vpp.head(vpp.s2c)), (1, 1056));
+    assert_eq!((fill(queue, 32..62), vpp.head(vpp.s2c)), (30, 1056));
+    // It was offered 1,056, of which it says that it filled one more.
+    assert_eq!(fill(queue, 1057..1057), 0);
+    assert_eq!((queue.is_up(), counter(queue, "rx_bad_indices")), (false, 1));
 }

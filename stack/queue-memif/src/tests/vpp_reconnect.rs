@@ -3,15 +3,12 @@
 //! Other tests of this process open and close what they like meanwhile. So what is counted is who
 //! still holds the very files that a link was made of.
 
-use super::vpp::{BUFFER_BYTES, S2C, Vpp, accept, place};
+use super::vpp::{BUFFER_BYTES, S2C, Vpp, VppServer, place};
 use super::{End, contents, counter, frame_of, packet, socket};
 use crate::channel::{Channel, Listener};
-use crate::region;
-use crate::sys::Mapping;
-use crate::wire::{AddRing, Descriptor, Message, Text, ring};
+use crate::wire::{Descriptor, Message, Text, ring};
 use crate::{Config, Role};
 use queue::{Burst, Queue};
-use rustix::fs::fstat;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::Ordering;
@@ -97,52 +94,6 @@ fn nothing_stays_of_a_hundred_clients() {
     }
     check(&server);
     assert_eq!(counter(&server.queues[0], "control_handshakes"), ROUNDS);
-}
-
-/// VPP as a server, with the one region and the two rings of a client.
-struct VppServer {
-    channel: Channel,
-    region: Mapping,
-    inode: u64,
-    c2s: usize,
-    s2c: usize,
-}
-
-impl VppServer {
-    fn accept(listener: &Listener) -> Self {
-        let (channel, heard) = accept(listener);
-        let (mut region, mut rings) = (None, Vec::new());
-        for (message, fd) in heard {
-            match (message, fd) {
-                (Message::AddRegion { size_bytes, .. }, Some(fd)) => {
-                    let inode = fstat(&fd).expect("open").st_ino;
-                    region = Some((region::adopt(&fd, size_bytes).expect("sealed"), inode));
-                }
-                (Message::AddRing(AddRing { is_c2s, offset, .. }), Some(_)) => {
-                    rings.push((is_c2s, offset as usize));
-                }
-                _ => {}
-            }
-        }
-        let (region, inode) = region.expect("it has memory");
-        let [(true, c2s), (false, s2c)] = rings[..] else { panic!("{rings:?}") };
-        Self { channel, region, inode, c2s, s2c }
-    }
-
-    /// The descriptor in the first slot of a ring, as words.
-    fn first(&self, ring_offset: usize) -> Descriptor {
-        let words = [0, 8].map(|word| self.region.u64(ring_offset + ring::DESCRIPTORS + word));
-        Descriptor::from_words(words.map(|word| word.load(Ordering::Acquire)))
-    }
-
-    fn head(&self, ring_offset: usize) -> u16 {
-        self.region.u16(ring_offset + ring::HEAD).load(Ordering::Acquire)
-    }
-
-    /// Moves a tail: the server's index of either ring.
-    fn tail(&self, ring_offset: usize, tail: u16) {
-        self.region.u16(ring_offset + ring::TAIL).store(tail, Ordering::Release);
-    }
 }
 
 #[test]
