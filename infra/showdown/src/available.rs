@@ -1,8 +1,9 @@
 //! What this machine lacks of an experiment: modes that are left out, with the cure.
 
 use crate::commands::new_namespace;
-use crate::contender::Site;
+use crate::contender::{self, Site};
 use crate::experiment::{Experiment, Mode, Step};
+use crate::process::Events;
 use crate::reach::Link;
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeSet;
@@ -49,11 +50,30 @@ pub(crate) fn retain(experiment: &mut Experiment, bin_dir: &Path) -> Result<Vec<
     Ok(left_out)
 }
 
+/// Builds the programs of contenders that are not there and say how they are built, and takes out
+/// those for which that fails, with a sentence for each.
+///
+/// # Errors
+/// [`crate::process::Interrupted`].
+pub(crate) fn build_contenders(
+    experiment: &mut Experiment,
+    bin_dir: &Path,
+    events: &Events,
+) -> Result<Vec<String>> {
+    contender::build_missing(&mut experiment.contenders, &site(bin_dir), events)
+}
+
+/// What whether a contender's program is there depends on: nothing of where it shall run.
+fn site(bin_dir: &Path) -> Site {
+    // From where we are, if possible: sentences with the path are kept, and copied into shells.
+    let here = std::env::current_dir().unwrap_or_default();
+    let bin = bin_dir.strip_prefix(here).unwrap_or(bin_dir).to_owned();
+    Site { host: String::new(), port: 0, cpu: 0, dir: PathBuf::new(), bin }
+}
+
 /// Takes out the contenders whose programs are not there.
 fn retain_contenders(experiment: &mut Experiment, bin_dir: &Path) -> Vec<String> {
-    // Nothing of where it shall run has a say in whether its program is there.
-    let site =
-        Site { host: String::new(), port: 0, cpu: 0, dir: PathBuf::new(), bin: bin_dir.to_owned() };
+    let site = site(bin_dir);
     // Several are often cured by one command.
     let mut lacking: Vec<(String, Vec<String>)> = Vec::new();
     experiment.contenders.retain(|contender| {
@@ -181,7 +201,7 @@ mod tests {
         let mut experiment = Experiment::load("loopback").unwrap();
         let mut add = |entry: &str, build: Option<&str>| {
             let mut contender = Contender::named(entry).unwrap().remove(0);
-            contender.build = build.map(str::to_owned);
+            contender.build = build.map(|build| build.parse().unwrap());
             experiment.contenders.push(contender);
         };
         add("one={bin}/one", Some("make"));

@@ -198,11 +198,13 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Run) -> Result<ExitCode> {
+    // A run that shall take a minute has no time to build anything.
+    let builds = !arguments.selection.is_quick();
     let experiment = arguments.selection.experiment()?;
     let bin_dir = arguments.bin_dir.map_or_else(run::own_folder, Ok)?;
     // From here on a signal ends the run in order.
     let events = Events::new()?;
-    let options = Options { out: arguments.out, bin_dir, profile: arguments.profile };
+    let options = Options { out: arguments.out, bin_dir, profile: arguments.profile, builds };
     let outcome = run::run(experiment, &options, &events)?;
     print(&format!("{}\n", outcome.table))?;
     // The figures are safe in their folder, whatever becomes of the page.

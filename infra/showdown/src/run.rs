@@ -45,6 +45,8 @@ pub(crate) struct Options {
     pub(crate) bin_dir: PathBuf,
     /// Whether flame graphs are drawn.
     pub(crate) profile: bool,
+    /// Whether contenders that are not built yet are built first.
+    pub(crate) builds: bool,
 }
 
 /// What a run leaves.
@@ -66,14 +68,18 @@ pub(crate) fn run(
     options: &Options,
     events: &Events,
 ) -> Result<Outcome> {
-    let mut left_out = available::retain(&mut experiment, &options.bin_dir)?;
+    let (client_cpu, server_cpu) = choose_cpus(&environment::allowed_cpus()?)?;
+    check_tools(&TOOLS)?;
+    let place = choose_place(&experiment)?;
+    let mut left_out = Vec::new();
+    if options.builds {
+        left_out = available::build_contenders(&mut experiment, &options.bin_dir, events)?;
+    }
+    left_out.extend(available::retain(&mut experiment, &options.bin_dir)?);
     let Plan { mut points, left_out: impossible } =
         matrix::expand(&experiment, reach::open_files())?;
     left_out.extend(impossible);
     left_out.extend(testpmd::add(&mut points));
-    let (client_cpu, server_cpu) = choose_cpus(&environment::allowed_cpus()?)?;
-    check_tools(&TOOLS)?;
-    let place = choose_place(&experiment)?;
     let programs = Programs {
         folder: options.bin_dir.clone(),
         server_cpu,

@@ -191,8 +191,13 @@ impl Stage {
     }
 
     fn run(&self) -> Output {
+        self.run_with(&[])
+    }
+
+    fn run_with(&self, arguments: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_showdown"))
             .args(["run", "fake.toml", "--bin-dir", "bin", "--out", "out"])
+            .args(arguments)
             .current_dir(&self.folder)
             .output()
             .unwrap()
@@ -536,6 +541,29 @@ fn a_contender_that_cannot_be_set_up_or_started_is_shown_with_what_it_said() {
     for part in ["contender theirs", "theirs did not get ready", "port 8080 is taken"] {
         assert!(stderr.contains(part), "{stderr}");
     }
+}
+
+#[test]
+fn a_contender_that_is_not_there_is_built_unless_there_is_no_time() {
+    let built = CONTENDER.replace("command = \"bin/theirs", "command = \"{bin}/built");
+    let built = built.replacen("setup", "build = \"cp bin/theirs {bin}/built\"\nsetup", 1);
+    let quick = "[quick]\nrounds = 1\nduration_s = 1\nwarmup_s = 0.0\nrepeats = 0\nbudget_s = 60\n";
+    let stage = stage_with_theirs("contender-build", &format!("{built}{quick}"));
+    let program = stage.folder.join("bin/built");
+    let left_out = |output: &Output| {
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{stderr}");
+        (stderr.contains("left out: theirs: not built; cure: cp bin/theirs bin/built"), stderr)
+    };
+
+    let (is_left_out, stderr) = left_out(&stage.run_with(&["--quick"]));
+    assert!(is_left_out && !program.exists(), "{stderr}");
+    let (is_left_out, stderr) = left_out(&stage.run());
+    assert!(!is_left_out && program.is_file(), "{stderr}");
+    let told = "contender theirs: bin/built is not there; building it: cp bin/theirs bin/built";
+    assert!(stderr.contains(told), "{stderr}");
+    let (_, stderr) = left_out(&stage.run());
+    assert!(!stderr.contains("building it"), "what is there is not built again: {stderr}");
 }
 
 #[test]

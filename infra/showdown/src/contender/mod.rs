@@ -3,12 +3,15 @@
 //! The format is described in `infra/contenders/README.md`; the files there are part of the
 //! program.
 //!
-//! What it deliberately does not do: start anything but the command that tells a version.
+//! What it deliberately does not do: start anything but the commands that build a program and tell
+//! its version.
 
+mod build;
 mod words;
 
 use crate::experiment::is_plain_name;
 use anyhow::{Context, Result, ensure};
+pub(crate) use build::build_missing;
 use record::{Summary, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -66,7 +69,7 @@ pub(crate) struct Contender {
     pub(crate) package: Option<String>,
     /// The command that builds it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) build: Option<String>,
+    pub(crate) build: Option<Words>,
 }
 
 /// When a contender takes requests.
@@ -285,12 +288,12 @@ impl Contender {
             return None;
         }
         let program = site.fill(self.command.program());
-        Some(match (&self.package, &self.build) {
+        Some(match (&self.package, self.build_words(site)) {
             (Some(package), _) => {
                 let cure = format!("apt-get install --no-install-recommends {package}");
                 format!("{program} is not installed; cure: {cure}")
             }
-            (None, Some(build)) => format!("not built; cure: {build}"),
+            (None, Some(build)) => format!("not built; cure: {}", build.join(" ")),
             (None, None) => format!("{program} is not there: install it, or write its path"),
         })
     }

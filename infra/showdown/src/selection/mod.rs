@@ -60,6 +60,11 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
+    /// Whether the short form is asked for.
+    pub(crate) const fn is_quick(&self) -> bool {
+        self.quick
+    }
+
     /// The experiment as it shall run.
     ///
     /// # Errors
