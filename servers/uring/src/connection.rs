@@ -10,7 +10,7 @@
 
 use crate::counters::RingCounters;
 use crate::output::{Output, Pool};
-use crate::ring::{ConnId, Outgoing, Received, Ring, Socket};
+use crate::ring::{Bytes, ConnId, Outgoing, Received, Ring, Socket};
 use crate::sys;
 use crate::timers::{NEVER, Timers};
 use server_common::sys::acknowledged_bytes;
@@ -92,6 +92,8 @@ pub(crate) struct Connection {
     held: Vec<u8>,
     /// Output behind the send in flight; without capacity while there is none.
     next: Vec<u8>,
+    /// Output behind that: a piece of a large body.
+    next_piece: &'static [u8],
     /// Bytes of the send in flight not yet taken by the kernel; 0 says that none is in flight.
     in_flight_bytes: usize,
     /// Whether the client takes the send in flight; means nothing while none is.
@@ -114,6 +116,7 @@ impl Connection {
             blocked: false,
             held: Vec::new(),
             next: Vec::new(),
+            next_piece: &[],
             in_flight_bytes: 0,
             watch: SendWatch::new(io.now_ns(), Duration::ZERO),
             wake_at_ns: io.after(io.limits.idle_timeout),
@@ -216,7 +219,7 @@ impl Connection {
         };
         io.counters.sent_bytes.add(taken as u64);
         outgoing.taken += taken;
-        if outgoing.taken == outgoing.buffer.len() || self.phase == Phase::Ending {
+        if outgoing.rest().is_empty() || self.phase == Phase::Ending {
             self.release(outgoing, io);
         } else {
             io.ring_counters.sends_continued.add(1);
@@ -305,6 +308,7 @@ impl Connection {
         let mut output = Output {
             pool: &mut io.pool,
             next: &mut self.next,
+            piece: &mut self.next_piece,
             in_flight_bytes: self.in_flight_bytes,
             limit_bytes: io.limits.output_bytes,
         };
@@ -315,8 +319,12 @@ impl Connection {
     fn flush(&mut self, io: &mut Io) {
         if self.in_flight_bytes == 0 && self.phase != Phase::Ending {
             if !self.next.is_empty() {
-                let buffer = std::mem::take(&mut self.next);
-                self.send(Outgoing::new(buffer), io);
+                let bytes = Bytes::Buffer(std::mem::take(&mut self.next));
+                let more = !self.next_piece.is_empty();
+                self.send(Outgoing { more, ..Outgoing::new(bytes) }, io);
+            } else if !self.next_piece.is_empty() {
+                let bytes = Bytes::Static(std::mem::take(&mut self.next_piece));
+                self.send(Outgoing::new(bytes), io);
             } else if let Phase::Flushing(close) = self.phase {
                 return self.finish(close, io);
             }
@@ -343,14 +351,14 @@ impl Connection {
     }
 
     fn send(&mut self, outgoing: Outgoing, io: &mut Io) {
-        self.in_flight_bytes = outgoing.buffer.len() - outgoing.taken;
+        self.in_flight_bytes = outgoing.rest().len();
         self.watch = SendWatch::new(io.now_ns(), io.limits.send_timeout);
         io.ring.send(self.id, &self.socket, outgoing);
     }
 
     /// The buffer of a send that is over goes back to the pool.
     fn release(&mut self, outgoing: Outgoing, io: &mut Io) {
-        io.pool.put(outgoing.buffer);
+        io.pool.put_back(outgoing.bytes);
         self.in_flight_bytes = 0;
     }
 

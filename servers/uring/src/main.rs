@@ -18,6 +18,7 @@
 mod connection;
 mod counters;
 mod output;
+mod pattern;
 #[expect(
     unsafe_code,
     reason = "io_uring: memory shared with the kernel; invariants in ring/mod.rs"
@@ -116,6 +117,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
         admission: admission.clone(),
         drain_timeout: Duration::from_secs(common.drain_timeout),
     };
+    pattern::prepare();
     let (listen, endpoints) = endpoints(common)?;
     let steer = arguments.steer.steer;
     steer.apply(&endpoints, cpus)?;

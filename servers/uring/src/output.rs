@@ -1,11 +1,18 @@
 //! Where responses are written: buffers that a connection has only while it needs them.
 
+use crate::pattern;
+use crate::ring::Bytes;
 use server_http::Sink;
+use server_http::catalogue::pattern_from;
 
 /// Room of a small buffer in bytes: some thirty short responses.
 const SMALL_BYTES: usize = 4 * 1024;
 /// Room of a large buffer in bytes: what one send carries at most.
 const LARGE_BYTES: usize = 256 * 1024;
+/// So many bytes of a body or more are sent from where they lie; fewer are copied behind the head,
+/// which saves an operation: measured in turns over veth with offloads off, bodies of 64 KiB came
+/// 0.93 times as fast as copied, of 256 KiB 1.74 times.
+const PATTERN_BYTES: usize = 128 * 1024;
 /// Small buffers kept for reuse at most: 16 MiB per thread.
 const SMALL_KEPT: usize = 4096;
 /// Large buffers kept for reuse at most: 16 MiB per thread.
@@ -48,6 +55,14 @@ impl Pool {
         }
     }
 
+    /// Keeps what bytes that are sent lay in, if it is a buffer.
+    pub(crate) fn put_back(&mut self, bytes: Bytes) {
+        match bytes {
+            Bytes::Buffer(buffer) => self.put(buffer),
+            Bytes::Static(_) => {}
+        }
+    }
+
     /// Appends `bytes` to `buffer`, moving it to a larger one if it does not fit.
     pub(crate) fn append(&mut self, buffer: &mut Vec<u8>, bytes: &[u8]) {
         let len_bytes = buffer.len() + bytes.len();
@@ -67,6 +82,8 @@ pub(crate) struct Output<'a> {
     pub(crate) pool: &'a mut Pool,
     /// What the next send will carry.
     pub(crate) next: &'a mut Vec<u8>,
+    /// What the one after it will carry, the last that there is room for: a piece of a large body.
+    pub(crate) piece: &'a mut &'static [u8],
     /// Bytes of the send in flight that the kernel has not taken yet.
     pub(crate) in_flight_bytes: usize,
     /// Bytes that may wait for the client, in flight or not.
@@ -75,6 +92,9 @@ pub(crate) struct Output<'a> {
 
 impl Sink for Output<'_> {
     fn space(&self) -> usize {
+        if !self.piece.is_empty() {
+            return 0;
+        }
         let room = LARGE_BYTES - self.next.len();
         room.min(self.limit_bytes.saturating_sub(self.backlog()))
     }
@@ -84,8 +104,19 @@ impl Sink for Output<'_> {
         self.pool.append(self.next, bytes);
     }
 
+    fn put_pattern(&mut self, offset: usize, len: usize) -> usize {
+        if len >= PATTERN_BYTES {
+            *self.piece = pattern::piece_of_body(offset, len);
+            return self.piece.len();
+        }
+        let piece = pattern_from(offset);
+        let len = len.min(piece.len()).min(self.space());
+        self.put(&piece[..len]);
+        len
+    }
+
     fn backlog(&self) -> usize {
-        self.next.len() + self.in_flight_bytes
+        self.next.len() + self.piece.len() + self.in_flight_bytes
     }
 }
 
@@ -123,21 +154,46 @@ mod tests {
         assert_eq!((pool.large.len(), pool.small.len()), (LARGE_KEPT, 0));
     }
 
+    fn check(taken_bytes: (usize, usize), limit_bytes: usize, expect: usize) {
+        let (next_bytes, in_flight_bytes) = taken_bytes;
+        let (mut pool, mut next, mut piece) = (Pool::new(), vec![0; next_bytes], &[][..]);
+        let mut output = Output {
+            pool: &mut pool,
+            next: &mut next,
+            piece: &mut piece,
+            in_flight_bytes,
+            limit_bytes,
+        };
+        assert_eq!(output.backlog(), next_bytes + in_flight_bytes);
+        assert_eq!(output.space(), expect);
+        output.put(&vec![0; expect]);
+        assert_eq!(output.space(), 0);
+    }
+
     #[test]
     fn space_ends_at_the_limit_and_at_the_largest_buffer() {
-        let check = |next_bytes: usize, in_flight_bytes, limit_bytes, expect: usize| {
-            let mut next = vec![0; next_bytes];
-            let mut pool = Pool::new();
-            let mut output =
-                Output { pool: &mut pool, next: &mut next, in_flight_bytes, limit_bytes };
-            assert_eq!(output.backlog(), next_bytes + in_flight_bytes);
-            assert_eq!(output.space(), expect);
-            output.put(&vec![0; expect]);
-            assert_eq!(output.space(), 0);
+        check((0, 0), 1000, 1000);
+        check((300, 200), 1000, 500);
+        check((300, 900), 1000, 0);
+        check((10, 0), 1 << 30, LARGE_BYTES - 10);
+    }
+
+    #[test]
+    fn the_piece_of_a_large_body_is_the_last_that_there_is_room_for() {
+        let (mut pool, mut next, mut piece) = (Pool::new(), Vec::new(), &[][..]);
+        let mut output = Output {
+            pool: &mut pool,
+            next: &mut next,
+            piece: &mut piece,
+            in_flight_bytes: 0,
+            limit_bytes: 1 << 20,
         };
-        check(0, 0, 1000, 1000);
-        check(300, 200, 1000, 500);
-        check(300, 900, 1000, 0);
-        check(10, 0, 1 << 30, LARGE_BYTES - 10);
+        let short = PATTERN_BYTES - 1;
+        let copied = output.put_pattern(0, short);
+        assert!(0 < copied && copied == output.next.len(), "a short one is copied: {copied}");
+        assert_eq!(output.put_pattern(7, PATTERN_BYTES), PATTERN_BYTES);
+        assert_eq!((output.space(), output.backlog()), (0, copied + PATTERN_BYTES));
+        assert_eq!(piece[..3], [7, 8, 9]);
+        assert_eq!(next.len(), copied);
     }
 }

@@ -184,7 +184,7 @@ impl UringWorker {
                     self.bury_if_gone(id);
                 } else {
                     self.io.ring_counters.stale_completions.add(1);
-                    self.io.pool.put(outgoing.buffer);
+                    self.io.pool.put_back(outgoing.bytes);
                 }
             }
             Completion::DatagramReceived { slot, result } => {
@@ -390,7 +390,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ring::{Files, Outgoing, Receive, Taskrun};
+    use crate::ring::{Bytes, Files, Outgoing, Receive, Taskrun};
     use std::net::Ipv4Addr;
 
     fn worker() -> UringWorker {
@@ -438,7 +438,7 @@ mod tests {
         let successor = worker.table.ids()[0];
         assert_eq!(gone.slot(), successor.slot());
 
-        let outgoing = Outgoing::new(b"late".to_vec());
+        let outgoing = Outgoing::new(Bytes::Buffer(b"late".to_vec()));
         let sent = Completion::Sent { id: gone, result: Ok(4), outgoing };
         worker.handle(sent).expect("the ring works");
         let ended = Completion::Received { id: gone, result: Ok(Received::End), more: false };

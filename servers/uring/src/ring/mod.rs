@@ -1,8 +1,9 @@
 //! io_uring made safe: operations in, completions out, memory owned by whoever may touch it.
 //!
 //! Three rules make it so, and all are kept in this folder alone:
-//! 1. bytes that the kernel reads (a send) belong to the [`Ring`] from [`Ring::send`] until the
-//!    completion brings the buffer back, or for a send without a copy its notification;
+//! 1. bytes that the kernel reads (a send) are never freed, or belong to the [`Ring`] from
+//!    [`Ring::send`] until the completion brings the buffer back, or for a send without a copy its
+//!    notification;
 //! 2. bytes that the kernel writes lie in provided buffers, and each filled one is a move-only
 //!    [`Provided`] until it is given back;
 //! 3. datagrams lie in slots that are never freed, and one that the kernel has is touched by nobody
@@ -83,16 +84,36 @@ struct Sending {
 /// Bytes on their way out.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
-    /// The bytes, and room for reuse.
-    pub(crate) buffer: Vec<u8>,
+    /// The bytes.
+    pub(crate) bytes: Bytes,
     /// How many of them the kernel has taken.
     pub(crate) taken: usize,
+    /// More follows at once, so that a segment that is not full can wait for it (MSG_MORE).
+    pub(crate) more: bool,
+}
+
+/// Where bytes on their way out lie.
+#[derive(Debug)]
+pub(crate) enum Bytes {
+    /// In memory that is used again once they are sent.
+    Buffer(Vec<u8>),
+    /// Where they stay.
+    Static(&'static [u8]),
 }
 
 impl Outgoing {
-    /// A buffer of which nothing is sent yet.
-    pub(crate) const fn new(buffer: Vec<u8>) -> Self {
-        Self { buffer, taken: 0 }
+    /// Bytes of which nothing is sent yet, and behind which nothing follows at once.
+    pub(crate) const fn new(bytes: Bytes) -> Self {
+        Self { bytes, taken: 0, more: false }
+    }
+
+    /// What the kernel has not taken yet.
+    pub(crate) fn rest(&self) -> &[u8] {
+        let bytes = match &self.bytes {
+            Bytes::Buffer(buffer) => buffer,
+            Bytes::Static(bytes) => *bytes,
+        };
+        &bytes[self.taken..]
     }
 }
 
@@ -103,7 +124,7 @@ pub(crate) enum Completion {
     Accepted { result: io::Result<Socket>, more: bool },
     /// Something about the bytes of a connection; `more` says that the receive goes on.
     Received { id: ConnId, result: io::Result<Received>, more: bool },
-    /// The end of a send: the buffer, and how many of its bytes the kernel has taken this time.
+    /// The end of a send: its bytes, and how many of them the kernel has taken this time.
     Sent { id: ConnId, result: io::Result<usize>, outgoing: Outgoing },
     /// The shutdown was requested.
     Shutdown,
@@ -216,24 +237,25 @@ impl Ring {
     /// # Panics
     /// Panics if the connection has a send in flight.
     pub(crate) fn send(&mut self, id: ConnId, socket: &Socket, outgoing: Outgoing) {
-        let rest = &outgoing.buffer[outgoing.taken..];
+        let rest = outgoing.rest();
         let len = u32::try_from(rest.len()).unwrap_or(u32::MAX);
         let bytes = rest.as_ptr();
         let (fd, flags) = self.name(id, socket);
         let is_zero_copy = self.send_zc_bytes.is_some_and(|bytes| rest.len() >= bytes);
+        let how = libc::MSG_NOSIGNAL | if outgoing.more { libc::MSG_MORE } else { 0 };
         let entry = if is_zero_copy {
             self.counters.sends_zero_copy.add(1);
-            let entry = opcode::SendZc::new(fd, bytes, len).flags(libc::MSG_NOSIGNAL);
+            let entry = opcode::SendZc::new(fd, bytes, len).flags(how);
             entry.zc_flags(SEND_ZC_REPORT_USAGE).build()
         } else {
-            opcode::Send::new(fd, bytes, len).flags(libc::MSG_NOSIGNAL).build()
+            opcode::Send::new(fd, bytes, len).flags(how).build()
         };
         if self.sends.len() <= id.slot() {
             self.sends.resize_with(id.slot() + 1, || None);
         }
         let place = &mut self.sends[id.slot()];
         assert!(place.is_none(), "a connection has one send in flight");
-        // Moving the vector leaves its bytes where the entry points to.
+        // Moving a vector leaves its bytes where the entry points to.
         *place = Some(Sending { outgoing, is_zero_copy, result: None });
         self.push(entry.flags(flags), Token { op: Op::Send, id });
     }
@@ -282,9 +304,9 @@ impl Ring {
         let entry = entry.user_data(token.user_data());
         // SAFETY: the only entries with addresses are updates of files, sends and datagrams. What
         // files are updated from is never freed, and not written before it was read. `send` has put
-        // its bytes into `sends`, which is never dropped and gives a buffer up only to the
-        // completion of its send; a datagram's slot is never dropped and lent to one operation at a
-        // time. Descriptors are no matter of memory safety.
+        // its bytes, unless they are static, into `sends`, which is never dropped and gives a
+        // buffer up only to the completion of its send; a datagram's slot is never dropped and lent
+        // to one operation at a time. Descriptors are no matter of memory safety.
         let pushed = unsafe { self.submission.push(&entry) };
         pushed.expect("make_room was called, and no more than ROOM operations were started since");
     }

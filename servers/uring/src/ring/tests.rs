@@ -29,6 +29,10 @@ fn best() -> Ring {
     ring(Taskrun::Defer, Receive::Multishot)
 }
 
+fn buffered(bytes: Vec<u8>) -> Outgoing {
+    Outgoing::new(Bytes::Buffer(bytes))
+}
+
 fn pair() -> (UnixStream, Socket) {
     let (near, far) = UnixStream::pair().expect("descriptors are free");
     (near, Socket::Descriptor(far.into()))
@@ -198,17 +202,32 @@ fn a_send_brings_its_buffer_back_and_how_much_was_taken() {
     let mut ring = best();
     let (mut near, far) = pair();
     let id = ConnId::first(3);
-    let outgoing = Outgoing { buffer: b"..answer".to_vec(), taken: 2 };
-    let bytes = outgoing.buffer.as_ptr();
+    let outgoing = Outgoing { taken: 2, ..buffered(b"..answer".to_vec()) };
+    let bytes = outgoing.rest().as_ptr();
     ring.send(id, &far, outgoing);
     let Completion::Sent { id: whose, result, outgoing } = next(&mut ring) else {
         panic!("nothing else was started")
     };
     assert_eq!((whose, result.expect("sent")), (id, 6));
-    assert_eq!((outgoing.buffer.as_ptr(), outgoing.taken), (bytes, 2));
+    assert_eq!((outgoing.rest().as_ptr(), outgoing.taken), (bytes, 2));
     let mut answer = [0; 6];
     near.read_exact(&mut answer).expect("it was sent");
     assert_eq!(&answer, b"answer");
+}
+
+#[test]
+fn a_send_of_bytes_that_stay_where_they_are_goes_behind_its_head() {
+    let mut ring = best();
+    let (mut near, far) = pair();
+    let id = ConnId::first(0);
+    let head = Outgoing { more: true, ..buffered(b"head ".to_vec()) };
+    for outgoing in [head, Outgoing::new(Bytes::Static(b"body"))] {
+        ring.send(id, &far, outgoing);
+        assert!(matches!(next(&mut ring), Completion::Sent { result: Ok(4..=5), .. }));
+    }
+    let mut answer = [0; 9];
+    near.read_exact(&mut answer).expect("it was sent");
+    assert_eq!(&answer, b"head body");
 }
 
 #[test]
@@ -225,7 +244,7 @@ fn bytes_sent_without_a_copy_come_back_with_the_notification() {
     let far = Socket::Descriptor(far.into());
     let id = ConnId::first(3);
     for (round, bytes) in [&b"few"[..], b"four", b"many more"].into_iter().enumerate() {
-        ring.send(id, &far, Outgoing::new(bytes.to_vec()));
+        ring.send(id, &far, buffered(bytes.to_vec()));
         assert_eq!(ring.sends_without_copy(id), bytes.len() >= 4);
         let mut answer = vec![0; bytes.len()];
         ring.submit().expect("the ring works");
@@ -234,7 +253,7 @@ fn bytes_sent_without_a_copy_come_back_with_the_notification() {
         let Completion::Sent { result, outgoing, .. } = next(&mut ring) else {
             panic!("nothing else was started")
         };
-        assert_eq!((result.expect("sent"), &outgoing.buffer[..]), (bytes.len(), bytes));
+        assert_eq!((result.expect("sent"), outgoing.rest()), (bytes.len(), bytes));
         assert!(!ring.sends_without_copy(id));
         assert_eq!(ring.counters.sends_zero_copy.value(), round as u64);
     }
@@ -255,7 +274,7 @@ fn a_registered_socket_is_served_by_its_slot_and_closed_when_it_is_forgotten() {
         let (from, result, _) = next_received(&mut ring);
         let buffer = data(result);
         assert_eq!((from, &*buffer), (id, message.as_bytes()));
-        ring.send(id, &far, Outgoing::new(buffer.to_vec()));
+        ring.send(id, &far, buffered(buffer.to_vec()));
         ring.give_back(buffer);
         assert!(matches!(next(&mut ring), Completion::Sent { result: Ok(3..), .. }));
         ring.cancel_all(&far);
@@ -276,12 +295,12 @@ fn a_send_that_waits_keeps_its_buffer_until_it_is_cancelled() {
     let mut ring = best();
     let (_near, far) = pair();
     // More than the socket takes, and nobody reads: the first send is short, the second waits.
-    ring.send(ConnId::first(0), &far, Outgoing::new(vec![7; 16 << 20]));
+    ring.send(ConnId::first(0), &far, buffered(vec![7; 16 << 20]));
     let Completion::Sent { result, mut outgoing, .. } = next(&mut ring) else {
         panic!("nothing else was started")
     };
     outgoing.taken += result.expect("some of it fits");
-    assert!(outgoing.taken < outgoing.buffer.len(), "no socket buffer is that large");
+    assert!(!outgoing.rest().is_empty(), "no socket buffer is that large");
     ring.send(ConnId::first(0), &far, outgoing);
     ring.submit().expect("the ring works");
     ring.reap();
@@ -292,7 +311,7 @@ fn a_send_that_waits_keeps_its_buffer_until_it_is_cancelled() {
         panic!("nothing else was started")
     };
     assert_eq!(result.expect_err("cancelled").raw_os_error(), Some(libc::ECANCELED));
-    assert!(outgoing.buffer.iter().all(|byte| *byte == 7));
+    assert!(outgoing.rest().iter().all(|byte| *byte == 7));
 }
 
 #[test]
@@ -300,8 +319,8 @@ fn a_send_that_waits_keeps_its_buffer_until_it_is_cancelled() {
 fn a_second_send_of_a_connection_is_a_programmers_error() {
     let mut ring = best();
     let (_near, far) = pair();
-    ring.send(ConnId::first(0), &far, Outgoing::new(vec![1]));
-    ring.send(ConnId::first(0), &far, Outgoing::new(vec![2]));
+    ring.send(ConnId::first(0), &far, buffered(vec![1]));
+    ring.send(ConnId::first(0), &far, buffered(vec![2]));
 }
 
 #[test]
@@ -331,7 +350,7 @@ fn a_socket_without_a_descriptor_is_served_from_its_place_until_it_is_closed() {
             std::net::TcpStream::from(descriptor.try_clone_to_owned()?).peer_addr()
         });
         assert_eq!(peer.expect("connected"), near.local_addr().expect("connected"));
-        ring.send(id, &socket, Outgoing::new(buffer.to_vec()));
+        ring.send(id, &socket, buffered(buffer.to_vec()));
         ring.give_back(buffer);
         assert!(matches!(next(&mut ring), Completion::Sent { result: Ok(3), .. }));
         ring.cancel_all(&socket);
@@ -350,7 +369,7 @@ fn a_socket_without_a_descriptor_is_served_from_its_place_until_it_is_closed() {
 fn a_close_comes_after_the_operations_before_it() {
     let mut ring = best();
     let (mut near, far) = pair();
-    ring.send(ConnId::first(0), &far, Outgoing::new(b"last words".to_vec()));
+    ring.send(ConnId::first(0), &far, buffered(b"last words".to_vec()));
     ring.close(far);
     assert!(matches!(next(&mut ring), Completion::Sent { result: Ok(10), .. }));
     let mut text = String::new();
@@ -366,7 +385,7 @@ fn a_full_submission_queue_is_submitted_and_nothing_is_lost() {
     for slot in 0..3000_u32 {
         ring.make_room().expect("the ring takes more");
         let far = &pairs[slot as usize % pairs.len()].1;
-        ring.send(ConnId::first(slot), far, Outgoing::new(slot.to_be_bytes().to_vec()));
+        ring.send(ConnId::first(slot), far, buffered(slot.to_be_bytes().to_vec()));
     }
     for _ in 0..3000 {
         assert!(matches!(next(&mut ring), Completion::Sent { result: Ok(4), .. }));
