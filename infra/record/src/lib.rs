@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `summary.json` | one [`Summary`]: figures by mode, computed from the rest |
 //! | `rounds.jsonl` | a [`Measurement`] on each line, in the order in which they were taken |
+//! | `failures.jsonl` | a [`Failure`] on each line: measurements that gave no figure; absent without |
 //! | `environment.json` | one [`Environment`] |
 //! | `experiment.toml` | the experiment as it ran: `showdown run` takes it again |
 //! | `topology.log` | the commands that built the network |
@@ -31,11 +32,11 @@ pub use environment::{Environment, Git, Network, NetworkEnd};
 pub use histogram::{HistogramError, decode_histogram, encode_histogram};
 pub use load::{ErrnoCount, Latency, LoadClient, LoadCondition, LoadErrors, LoadReport, LoadSetup};
 pub use measurement::{
-    Cell, ClientRecord, Counts, CpuAccount, CpuTime, Measurement, Memory, ProcessCounts,
+    Cell, ClientRecord, Counts, CpuAccount, CpuTime, Failure, Measurement, Memory, ProcessCounts,
     ProcessTime, ServerRecord,
 };
 pub use summary::{
-    CellFigures, Cost, CountsPerResponse, CpuCost, Disturbance, DisturbedRound, Estimate, Figures,
-    LatencyRatios, Percentiles, Rounds, Step, Stop, Summary, Superseded,
+    CellFigures, Cost, CountsPerResponse, CpuCost, Disturbance, DisturbedRound, Estimate,
+    FailedCell, Figures, LatencyRatios, Percentiles, Rounds, Step, Stop, Summary, Superseded,
 };
 pub use verdict::Verdict;

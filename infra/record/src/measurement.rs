@@ -110,6 +110,26 @@ fn first_attempt() -> u32 {
     1
 }
 
+/// A measurement that gave no figure: a line of `failures.jsonl`, a file that is there only where
+/// something failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failure {
+    /// Version of this schema: [`Measurement::SCHEMA`].
+    pub schema: u32,
+    /// Number of the round, from 1.
+    pub round: u32,
+    /// Place in the order of the round, from 1.
+    pub position: u32,
+    /// What was to be measured.
+    pub cell: Cell,
+    /// What happened: `no-response`, `server-not-ready`, `server-ended`, `client-failed` or
+    /// `client-hung`.
+    pub cause: String,
+    /// The same in words, with what the program wrote to standard error.
+    pub evidence: String,
+}
+
 /// What was counted in the server's processes and in the generator's, all threads, under a load
 /// of its own: counting slows system calls down, so that it is kept out of the measured window.
 ///

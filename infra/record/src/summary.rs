@@ -1,5 +1,7 @@
 //! What came out of a run: `summary.json`.
 
+#[cfg(doc)]
+use crate::Failure;
 use crate::{Cell, Environment, LoadErrors, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -38,6 +40,10 @@ pub struct Summary {
     /// The steps of a waterfall, in their order; empty for other experiments.
     #[serde(default)]
     pub steps: Vec<Step>,
+    /// Cells without figures, because half of their measurements or more failed, or because those of
+    /// their baseline did. Absent before version 4.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<FailedCell>,
     /// What the conformance suite said about each server. Those that failed have no figures.
     pub conformance: Vec<Verdict>,
     /// Which rounds the figures come from.
@@ -261,6 +267,22 @@ pub struct Rounds {
     pub stop: Option<Stop>,
 }
 
+/// A cell that has no figures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FailedCell {
+    /// Its label.
+    pub cell: String,
+    /// Rounds in which it failed; 0 where it did not, but its baseline did.
+    pub failed: u32,
+    /// Rounds in which it was measured or failed.
+    pub rounds: u32,
+    /// As in [`Failure::cause`] of the last failure; `baseline-failed` where its baseline did.
+    pub cause: String,
+    /// The same in words, the first line.
+    pub evidence: String,
+}
+
 /// A measurement in whose place a later one of the same cell in the same round counts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -295,7 +317,9 @@ pub struct DisturbedRound {
 #[serde(deny_unknown_fields)]
 pub struct Disturbance {
     /// The rule: `steal`, `foreign-load`, `client-delayed`, `errors`, `server-ended` or
-    /// `client-limited` (an open loop that the generator could not keep).
+    /// `client-limited` (an open loop that the generator could not keep); `failed` where a
+    /// measurement gave no figure, and `unfinished` where the run ended before every cell was
+    /// measured.
     pub rule: String,
     /// The label of the cell in whose measurement it was seen.
     pub cell: String,

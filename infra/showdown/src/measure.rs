@@ -8,9 +8,11 @@ use crate::pingpong;
 use crate::process::{Ended, Events, Process};
 use crate::procfs::Snapshot;
 use crate::programs::Programs;
+use crate::rounds;
 use crate::site;
 use anyhow::{Context, Result, ensure};
 use record::{ClientRecord, LoadReport, Measurement, ServerRecord};
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -40,6 +42,42 @@ pub(crate) struct Bench<'a> {
     /// A folder for the generator's report.
     pub(crate) scratch: PathBuf,
 }
+
+/// A measurement that gives no figure, for a reason that lies in its cell: other cells and other
+/// rounds are none the worse.
+#[derive(Debug)]
+pub(crate) struct CellFailed {
+    /// As in [`record::Failure::cause`].
+    pub(crate) cause: &'static str,
+    /// In words.
+    pub(crate) evidence: String,
+}
+
+impl CellFailed {
+    fn error(cause: &'static str, evidence: &anyhow::Error) -> anyhow::Error {
+        anyhow::Error::new(Self { cause, evidence: format!("{evidence:#}") })
+    }
+
+    /// Where a client got not one response.
+    pub(crate) fn no_response(evidence: String) -> anyhow::Error {
+        anyhow::Error::new(Self { cause: "no-response", evidence })
+    }
+
+    /// Where a client ended otherwise than with success.
+    pub(crate) fn client_failed(name: &str, client: &Ended) -> anyhow::Error {
+        let (status, stderr) = (client.status, client.stderr.trim());
+        let evidence = format!("{name} failed ({status}).\nIt wrote to standard error:\n{stderr}");
+        anyhow::Error::new(Self { cause: "client-failed", evidence })
+    }
+}
+
+impl fmt::Display for CellFailed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.evidence)
+    }
+}
+
+impl std::error::Error for CellFailed {}
 
 /// A generator that runs.
 pub(crate) struct RunningLoad {
@@ -124,10 +162,12 @@ impl Bench<'_> {
     ) -> Result<(Process, Ended, LoadReport)> {
         let RunningLoad { client, json, .. } = running;
         if server.has_ended() {
-            return Err(server.failure("ended while it was loaded"));
+            let why = server.failure("ended while it was loaded");
+            return Err(CellFailed::error("server-ended", &why));
         }
         if !client.has_ended() {
-            return Err(client.failure("did not end in time"));
+            let why = client.failure("did not end in time");
+            return Err(CellFailed::error("client-hung", &why));
         }
         let ended = client.finish(self.events, Instant::now())?;
         let report = if point.is_echo() {
@@ -194,7 +234,7 @@ pub(crate) fn start_server(
     let server = Process::spawn(events, &name, programs.server_command(point))?;
     if let Subject::Contender(contender) = &point.subject {
         if !site::wait_for(contender, &server, programs, events, started + READY_MAX)? {
-            return Err(server.failure("did not get ready"));
+            return Err(not_ready(server, "did not get ready"));
         }
         let start_ms = started.elapsed().as_secs_f64() * 1e3;
         return Ok((server, site::ready_line(contender, programs), start_ms));
@@ -204,8 +244,12 @@ pub(crate) fn start_server(
     })?;
     match server.event_line("ready") {
         Some(ready) => Ok((server, ready, started.elapsed().as_secs_f64() * 1e3)),
-        None => Err(server.failure("did not say that it is ready")),
+        None => Err(not_ready(server, "did not say that it is ready")),
     }
+}
+
+fn not_ready(server: Process, what: &str) -> anyhow::Error {
+    CellFailed::error("server-not-ready", &server.failure(what))
 }
 
 /// A command line without the folders of this machine, which say nothing to others.
@@ -229,11 +273,9 @@ fn client_name(point: &Point) -> &'static str {
 
 fn read_report(name: &str, json: &Path, client: &Ended) -> Result<LoadReport> {
     let stderr = client.stderr.trim();
-    ensure!(
-        client.status.success(),
-        "{name} failed ({}). It wrote to standard error:\n{stderr}",
-        client.status
-    );
+    if !client.status.success() {
+        return Err(CellFailed::client_failed(name, client));
+    }
     let text = fs::read_to_string(json)
         .with_context(|| format!("{name} left no report. It wrote to standard error:\n{stderr}"))?;
     // Removed at once, so that a generator that writes nothing is never credited with an old one.
@@ -246,12 +288,17 @@ fn read_report(name: &str, json: &Path, client: &Ended) -> Result<LoadReport> {
         report.schema,
         LoadReport::SCHEMA
     );
-    ensure!(
-        report.requests > 0 && report.duration_s > 0.0,
-        "not one response arrived in {:.1} s: {:?}. {name} wrote to standard error:\n{stderr}",
-        report.duration_s,
-        report.errors
-    );
+    if report.requests == 0 || report.duration_s <= 0.0 {
+        let errors = match rounds::kinds(&report.errors) {
+            none if none.is_empty() => "no error either".to_owned(),
+            kinds => format!("errors: {kinds}"),
+        };
+        return Err(CellFailed::no_response(format!(
+            "not one response arrived in {:.1} s ({errors}).\n{name} wrote to standard \
+             error:\n{stderr}",
+            report.duration_s
+        )));
+    }
     Ok(report)
 }
 

@@ -52,6 +52,18 @@ impl Folder {
         self.rounds.write_all(&line).context("rounds.jsonl cannot be written")
     }
 
+    /// Adds a line to `failures.jsonl`, which begins to be with its first.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub(crate) fn append_failure(&self, failure: &record::Failure) -> Result<()> {
+        let mut line = serde_json::to_vec(failure)?;
+        line.push(b'\n');
+        let path = self.partial.join("failures.jsonl");
+        let file = File::options().create(true).append(true).open(path);
+        file.and_then(|mut file| file.write_all(&line)).context("failures.jsonl cannot be written")
+    }
+
     /// Writes a value as indented JSON.
     ///
     /// # Errors

@@ -16,14 +16,14 @@ use crate::programs::{Place, Programs, Rendezvous, check_tools};
 use crate::progress::Progress;
 use crate::reach;
 use crate::results::Folder;
-use crate::rounds::{self, Series, Source, Taken, Turn};
+use crate::rounds::{self, Series, Source, Standing, Taken, Turn};
 use crate::softirq::{self, Placement};
 use crate::summarise::{Span, count_of, summarise};
 use crate::table;
 use crate::testpmd;
 use crate::topology::{Names, Topology};
 use anyhow::{Context, Result, bail, ensure};
-use record::{Counts, Measurement, Summary};
+use record::{Counts, Failure, Measurement, Summary};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -259,6 +259,12 @@ impl Source for Live<'_> {
         Ok(())
     }
 
+    fn keep_failure(&mut self, failure: &Failure) -> Result<()> {
+        self.folder.append_failure(failure)?;
+        self.progress.measured();
+        Ok(())
+    }
+
     fn say(&mut self, line: &str) {
         self.progress.say(line);
     }
@@ -283,13 +289,20 @@ fn take_rounds(series: Series<'_>, bench: &Bench<'_>, folder: &mut Folder) -> Re
 /// Judges the rounds, and computes the figures of those that count.
 fn summary_of(series: Series<'_>, taken: &Taken, span: Span) -> Result<Summary> {
     let Series { experiment, points, environment, seed } = series;
-    let Taken { measurements, ended } = taken;
-    let judged = rounds::judge(measurements, experiment, environment);
+    let Taken { measurements, failures, ended } = taken;
+    let standing = Standing::of(points, measurements, failures, experiment);
+    let judged = rounds::judge(&standing, experiment, environment);
     let mut rounds = rounds::choose(judged, experiment, seed);
-    let widest = rounds::widest(points, measurements, &rounds.used, experiment);
+    let widest = rounds::widest(&standing, &rounds.used, experiment);
     rounds.superseded = rounds::superseded(measurements, experiment);
     rounds.stop = Some(ended.stop(experiment, rounds.used.len(), widest));
-    summarise(experiment, points, measurements, rounds, environment.clone(), span)
+    let Standing { points, failed, .. } = standing;
+    ensure!(!points.is_empty(), "no cell has figures: {}", rounds::failed_notes(&failed).join(" "));
+    let environment = environment.clone();
+    let mut summary = summarise(experiment, &points, measurements, rounds, environment, span)?;
+    summary.notes.extend(rounds::failed_notes(&failed));
+    summary.failed = failed;
+    Ok(summary)
 }
 
 fn labels(experiment: &Experiment, points: &[Point]) -> Vec<String> {

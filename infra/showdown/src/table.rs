@@ -4,7 +4,7 @@ use crate::cost;
 use crate::experiment::Experiment;
 use crate::matrix;
 use crate::summarise::count_of;
-use record::{CellFigures, Environment, Estimate, Figures, Step, Summary, Verdict};
+use record::{CellFigures, Environment, Estimate, FailedCell, Figures, Step, Summary, Verdict};
 use std::fmt::Write;
 
 /// Columns of a terminal that a table has to do with, as far as its labels allow.
@@ -56,6 +56,12 @@ pub(crate) fn render(summary: &Summary, experiment: &Experiment) -> String {
     let ours = summary.conformance.iter().filter(|verdict| verdict.name.is_none());
     for verdict in ours.filter(|verdict| verdict.failed > 0) {
         let _ = writeln!(text, "{}", failed_line(verdict));
+    }
+    for FailedCell { cell, failed, rounds, cause, .. } in &summary.failed {
+        let _ = writeln!(
+            text,
+            "{cell}  FAILED in {failed} of {rounds} rounds, no figure is shown: {cause}"
+        );
     }
     text.push_str(&waterfall(&summary.steps));
     text.push('\n');

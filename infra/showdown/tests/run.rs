@@ -391,6 +391,33 @@ fn a_generator_that_fails_is_shown_with_what_it_said() {
 }
 
 #[test]
+fn a_cell_without_a_response_is_named_in_the_table_and_the_run_goes_on() {
+    let stage = Stage::new("silent");
+    stage.script("loadgen", &LOADGEN.replace("=1500", "=0"));
+    let output = stage.run();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{stderr}");
+    assert!(stderr.contains("round 1: hyper FAILED (no-response): not one response"), "{stderr}");
+    stage.nothing_runs();
+    let folder = &stage.results()[0];
+    let summary = json(&folder.join("summary.json"));
+    assert_eq!(summary["modes"]["epoll"]["throughput_rps"]["median"], 1000.0);
+    assert_eq!(summary["modes"]["hyper"], Value::Null, "never a figure of zero");
+    assert_eq!(summary["rounds"]["used"], serde_json::json!([1, 2, 3, 4]));
+    let failed = &summary["failed"][0];
+    assert_eq!((&failed["cell"], &failed["failed"]), (&"hyper".into(), &3.into()));
+    let table = fs::read_to_string(folder.join("table.txt")).unwrap();
+    let line = "hyper  FAILED in 3 of 3 rounds, no figure is shown: no-response\n";
+    assert!(table.contains(line), "{table}");
+    let failures = fs::read_to_string(folder.join("failures.jsonl")).unwrap();
+    assert_eq!(failures.lines().count(), 3);
+    let first: Value = serde_json::from_str(failures.lines().next().unwrap()).unwrap();
+    assert_eq!((&first["round"], &first["cause"]), (&1.into(), &"no-response".into()));
+    let manifest = fs::read_to_string(folder.join("MANIFEST.sha256")).unwrap();
+    assert!(manifest.contains("  failures.jsonl\n"), "{manifest}");
+}
+
+#[test]
 fn a_server_that_ends_wrongly_counts_as_an_error() {
     let stage = Stage::new("wrong-end");
     stage.script("server-hyper", &SERVER.replace("exit 0", "exit 9"));

@@ -7,7 +7,7 @@
 use super::events::{self, ProcessCounters, Readings};
 use super::per_response::to_f64;
 use crate::matrix::{Point, Subject};
-use crate::measure::{self, Bench};
+use crate::measure::{self, Bench, CellFailed};
 use crate::procfs::{self, Interrupts};
 use anyhow::{Context, Result};
 use record::Counts;
@@ -42,11 +42,22 @@ struct Counting {
 pub(crate) fn count_all(bench: &Bench<'_>, points: &[Point]) -> Result<Vec<Option<Counts>>> {
     let counts = points.iter().map(|point| match point.subject {
         Subject::Floor => Ok(None),
-        Subject::Server(_) | Subject::Contender(_) => count(bench, point)
-            .map(Some)
-            .with_context(|| format!("counting what {} does", point.cell.mode)),
+        Subject::Server(_) | Subject::Contender(_) => match count(bench, point) {
+            // The rounds will tell what is wrong with the cell.
+            Err(error) if error.is::<CellFailed>() => Ok(Some(Counts {
+                unavailable: vec![format!("system calls and the like: {}", first_line(&error))],
+                ..Counts::default()
+            })),
+            counted => {
+                counted.map(Some).with_context(|| format!("counting what {} does", point.cell.mode))
+            }
+        },
     });
     counts.collect()
+}
+
+fn first_line(error: &anyhow::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 fn count(bench: &Bench<'_>, point: &Point) -> Result<Counts> {

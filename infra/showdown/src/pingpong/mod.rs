@@ -3,6 +3,7 @@
 //! A ping-pong has one message under way, so that its rate is one over its mean round trip.
 
 use crate::matrix::Point;
+use crate::measure::CellFailed;
 use crate::process::Ended;
 use anyhow::{Context, Result, ensure};
 use record::{Latency, LoadErrors, LoadReport, LoadSetup};
@@ -42,11 +43,9 @@ struct Size {
 /// Where there is none, or one that is not of this build, with what the generator said.
 pub(crate) fn read_report(json: &Path, client: &Ended, point: &Point) -> Result<LoadReport> {
     let stderr = client.stderr.trim();
-    ensure!(
-        client.status.success(),
-        "loadgen pingpong failed ({}). It wrote to standard error:\n{stderr}",
-        client.status
-    );
+    if !client.status.success() {
+        return Err(CellFailed::client_failed("loadgen pingpong", client));
+    }
     let text = fs::read_to_string(json).with_context(|| {
         format!("loadgen pingpong left no report. It wrote to standard error:\n{stderr}")
     })?;
@@ -68,7 +67,9 @@ fn convert(text: &str, point: &Point) -> Result<LoadReport> {
         report.sizes.len()
     );
     let size = &report.sizes[0];
-    ensure!(size.iterations > 0 && size.mean_ns > 0.0, "not one message came back");
+    if size.iterations == 0 || size.mean_ns <= 0.0 {
+        return Err(CellFailed::no_response("not one message came back".to_owned()));
+    }
     #[expect(clippy::cast_precision_loss, reason = "iterations are a few millions at most")]
     let duration_s = size.mean_ns * size.iterations as f64 / 1e9;
     Ok(LoadReport {

@@ -12,7 +12,7 @@ mod folded;
 
 use crate::cost::process_tree;
 use crate::matrix::{Point, Subject};
-use crate::measure::{self, Bench};
+use crate::measure::{self, Bench, CellFailed};
 use crate::process::{Events, Process};
 use crate::programs::check_tools;
 use anyhow::{Context, Result, ensure};
@@ -66,9 +66,13 @@ pub(crate) fn profile_all(
             continue;
         }
         eprintln!("profile of {label}");
-        let failures =
-            profile(bench, point, label, &folder).with_context(|| format!("profile of {label}"))?;
-        remarks.extend(failures);
+        match profile(bench, point, label, &folder) {
+            Ok(failures) => remarks.extend(failures),
+            Err(error) if error.is::<CellFailed>() => {
+                remarks.push(format!("No profile of {label}: {error:#}."));
+            }
+            Err(error) => return Err(error.context(format!("profile of {label}"))),
+        }
     }
     Ok(remarks)
 }

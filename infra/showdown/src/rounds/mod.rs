@@ -11,10 +11,12 @@
 //! never dropped for being large or small.
 
 mod rules;
+mod standing;
 mod stop;
 mod take;
 
-pub(crate) use rules::{Bounds, Judged, from_outside, judge, words};
+pub(crate) use rules::{Bounds, Judged, from_outside, judge, kinds, words};
+pub(crate) use standing::{Standing, notes as failed_notes};
 pub(crate) use stop::{Ended, StopRule, widest};
 pub(crate) use take::{Series, Source, Taken, Turn, take};
 
@@ -63,14 +65,15 @@ pub(crate) fn clean(judged: &[Judged]) -> Vec<u32> {
 }
 
 /// Decides which rounds the figures come from: the undisturbed ones, and for want of three of
-/// them the least disturbed ones.
+/// them the least disturbed ones, if every cell has a figure there.
 pub(crate) fn choose(judged: Vec<Judged>, experiment: &Experiment, seed: u64) -> Rounds {
     let mut used = clean(&judged);
     let lacking = ROUNDS_MIN.min(judged.len()).saturating_sub(used.len());
     let mut disturbed: Vec<Judged> =
         judged.into_iter().filter(|round| !round.reasons.is_empty()).collect();
     disturbed.sort_by(|left, right| left.severity.total_cmp(&right.severity));
-    used.extend(disturbed.iter().take(lacking).map(|round| round.round));
+    let usable = disturbed.iter().filter(|round| round.is_complete);
+    used.extend(usable.take(lacking).map(|round| round.round));
     used.sort_unstable();
     disturbed.sort_by_key(|round| round.round);
     let disturbed = disturbed.into_iter().map(|judged| DisturbedRound {

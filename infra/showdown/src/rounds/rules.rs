@@ -1,12 +1,12 @@
 //! What disturbs a round: the rules, each with its bound.
 
-use super::that_count;
+use super::standing::Standing;
 use crate::experiment::Experiment;
 use crate::matrix;
 use crate::summarise::foreign_share;
-use record::{Cell, Disturbance, Environment, LoadErrors, Measurement};
+use record::{Cell, Disturbance, Environment, Failure, LoadErrors, Measurement};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The table `[disturbed]` of an experiment: beyond which shares a round is disturbed. The bound
 /// of stolen time is the experiment's key `steal_share_max`.
@@ -50,6 +50,8 @@ pub(crate) struct Judged {
     pub(crate) steal_share: f64,
     /// How bad it is: the largest multiple of a bound; infinite where something failed.
     pub(crate) severity: f64,
+    /// Whether every cell has a figure; a round in which one has none is never used.
+    pub(crate) is_complete: bool,
     /// What disturbed it; empty where nothing did.
     pub(crate) reasons: Vec<Disturbance>,
 }
@@ -79,31 +81,34 @@ pub(crate) fn from_outside(
     findings.map(|finding| finding.in_cell(&cell)).collect()
 }
 
-/// Judges every round, in the order of the measurements, by those that count.
+/// Judges every round, in their order, by the cells that stand.
 ///
 /// What fewer than half of a cell's rounds show (errors, a server that ended otherwise than it
 /// should, an open loop that its client could not keep) disturbs those rounds; what the others
 /// show as well is a property of the cell, and its figures and notes tell of it. More rounds may
 /// therefore change what is said of an earlier one.
 pub(crate) fn judge(
-    measurements: &[Measurement],
+    standing: &Standing<'_>,
     experiment: &Experiment,
     environment: &Environment,
 ) -> Vec<Judged> {
-    let counting = that_count(measurements);
+    let Standing { points, measurements, failures, .. } = standing;
     let mut usual: BTreeMap<&Cell, Usual> = BTreeMap::new();
-    for measurement in &counting {
+    for measurement in measurements {
         usual.entry(&measurement.cell).or_default().add(measurement);
     }
-    let rounds = counting.chunk_by(|left, right| left.round == right.round);
-    let judge_one = |round: &[&Measurement]| {
+    let of_measured = measurements.iter().map(|of| of.round);
+    let numbers: BTreeSet<u32> = of_measured.chain(failures.iter().map(|of| of.round)).collect();
+    let judge_one = |number: u32| {
+        let round = || measurements.iter().filter(move |of| of.round == number);
         let mut judged = Judged {
-            round: round[0].round,
-            steal_share: round.iter().map(|of| of.cpu.steal_share).fold(0.0, f64::max),
+            round: number,
+            steal_share: round().map(|of| of.cpu.steal_share).fold(0.0, f64::max),
             severity: 0.0,
+            is_complete: round().count() == points.len(),
             reasons: Vec::new(),
         };
-        for measurement in round {
+        for measurement in round() {
             let by_bounds = by_bounds(measurement, experiment, environment);
             let unusual = usual[&measurement.cell].unusual_in(measurement);
             for finding in by_bounds.chain(unusual) {
@@ -112,9 +117,34 @@ pub(crate) fn judge(
                 judged.reasons.push(finding.in_cell(&cell));
             }
         }
+        if !judged.is_complete {
+            judged.severity = f64::INFINITY;
+            let of_round = failures.iter().filter(|of| of.round == number);
+            judged.reasons.extend(of_round.map(|failure| failed(failure, experiment)));
+        }
+        if !judged.is_complete && judged.reasons.is_empty() {
+            judged.reasons.push(unfinished(round().count(), points.len()));
+        }
         judged
     };
-    rounds.map(judge_one).collect()
+    numbers.into_iter().map(judge_one).collect()
+}
+
+/// A cell that gave no figure, as few of its rounds do.
+fn failed(failure: &Failure, experiment: &Experiment) -> Disturbance {
+    Disturbance {
+        rule: "failed".to_owned(),
+        cell: matrix::label(&failure.cell, experiment),
+        evidence: failure.evidence.lines().next().unwrap_or_default().to_owned(),
+    }
+}
+
+fn unfinished(measured: usize, of: usize) -> Disturbance {
+    Disturbance {
+        rule: "unfinished".to_owned(),
+        cell: "all".to_owned(),
+        evidence: format!("the run ended when {measured} of {of} cells were measured"),
+    }
 }
 
 /// The rules whose bounds are shares.
@@ -216,7 +246,8 @@ fn is_late(measurement: &Measurement) -> bool {
     limit.is_some() && measurement.load.setup.schedule == "open"
 }
 
-fn kinds(errors: &LoadErrors) -> String {
+/// The kinds of errors that there are, each with its number; empty where there is none.
+pub(crate) fn kinds(errors: &LoadErrors) -> String {
     let LoadErrors { connect, read, write, timeout, status, framing, hung } = errors;
     let kinds = [
         ("connect", connect),

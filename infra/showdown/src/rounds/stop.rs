@@ -1,11 +1,11 @@
 //! When a run has enough rounds.
 
-use super::that_count;
+use super::standing::Standing;
 use crate::experiment::Experiment;
 use crate::matrix::{self, Point};
 use crate::statistics::{self, SAMPLES_FOR_CI95};
 use crate::summarise::count_of;
-use record::{Cell, Measurement, Stop};
+use record::{Cell, Stop};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -60,14 +60,13 @@ pub(crate) struct Widest {
 /// The widest interval of the ratios to the baseline, over the rounds given. None where there is
 /// no cell beside the baseline, or no round.
 pub(crate) fn widest(
-    points: &[Point],
-    measurements: &[Measurement],
+    standing: &Standing<'_>,
     rounds: &[u32],
     experiment: &Experiment,
 ) -> Option<Widest> {
     let mut rates: BTreeMap<&Cell, Vec<f64>> = BTreeMap::new();
-    let counting = that_count(measurements).into_iter();
-    for measurement in counting.filter(|of| rounds.contains(&of.round)) {
+    let Standing { points, measurements, .. } = standing;
+    for measurement in measurements.iter().filter(|of| rounds.contains(&of.round)) {
         rates.entry(&measurement.cell).or_default().push(measurement.load.throughput_rps);
     }
     let of_point = |(index, point): (usize, &Point)| {

@@ -1,12 +1,13 @@
 //! Taking rounds: every cell once, what was disturbed again, until there are enough of them.
 
-use super::{Ended, clean, from_outside, judge, widest, words};
+use super::{Ended, Standing, clean, from_outside, judge, standing, widest, words};
 use crate::experiment::Experiment;
-use crate::matrix::{self, Point};
+use crate::matrix::{self, Point, Subject};
+use crate::measure::CellFailed;
 use crate::statistics;
 use crate::summarise::count_of;
-use anyhow::Result;
-use record::{Environment, Measurement};
+use anyhow::{Result, ensure};
+use record::{Cell, Environment, Failure, Measurement};
 use std::time::Duration;
 
 /// Which cell is measured, and when.
@@ -30,7 +31,7 @@ pub(crate) trait Source {
     /// Measures a cell.
     ///
     /// # Errors
-    /// Whatever ends the run.
+    /// [`CellFailed`], and whatever else ends the run.
     fn measure(&mut self, turn: Turn) -> Result<Measurement>;
 
     /// Keeps what was measured for good.
@@ -38,6 +39,12 @@ pub(crate) trait Source {
     /// # Errors
     /// Where it cannot be written.
     fn keep(&mut self, measurement: &Measurement) -> Result<()>;
+
+    /// Keeps what happened in the place of a measurement.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    fn keep_failure(&mut self, failure: &Failure) -> Result<()>;
 
     /// Says a line to the user.
     fn say(&mut self, line: &str);
@@ -64,19 +71,24 @@ pub(crate) struct Series<'a> {
 pub(crate) struct Taken {
     /// In the order in which it was.
     pub(crate) measurements: Vec<Measurement>,
+    /// What gave no figure.
+    pub(crate) failures: Vec<Failure>,
     /// Why there is no more.
     pub(crate) ended: Ended,
 }
 
-/// Measures rounds until there are enough undisturbed ones, or until no more are allowed.
+/// Measures rounds until there are enough undisturbed ones, or until no more are allowed. A cell
+/// that gives no figure ends nothing, as long as there is another one to measure.
 ///
 /// # Errors
-/// As [`Source::measure`] and [`Source::keep`].
+/// As [`Source::measure`] and [`Source::keep`], and where no server gives any figure.
 pub(crate) fn take(series: Series<'_>, source: &mut impl Source) -> Result<Taken> {
     let budget = Budget::new(series.experiment, source.now());
-    let mut taking = Taking { series, source, budget, measurements: Vec::new() };
+    let (measurements, failures) = (Vec::new(), Vec::new());
+    let mut taking = Taking { series, source, budget, measurements, failures };
     let ended = taking.rounds()?;
-    Ok(Taken { measurements: taking.measurements, ended })
+    let Taking { measurements, failures, .. } = taking;
+    Ok(Taken { measurements, failures, ended })
 }
 
 struct Taking<'a, S: Source> {
@@ -84,6 +96,7 @@ struct Taking<'a, S: Source> {
     source: &'a mut S,
     budget: Budget,
     measurements: Vec<Measurement>,
+    failures: Vec<Failure>,
 }
 
 impl<S: Source> Taking<'_, S> {
@@ -96,15 +109,17 @@ impl<S: Source> Taking<'_, S> {
                 return Ok(Ended::Budget);
             }
             self.round(round)?;
-            let judged = judge(&self.measurements, experiment, environment);
-            let disturbed_by = judged.last().map_or_else(String::new, |last| words(&last.reasons));
+            let standing = Standing::of(points, &self.measurements, &self.failures, experiment);
+            let judged = judge(&standing, experiment, environment);
+            let disturbed_by = judged.iter().rfind(|of| of.round == round);
+            let disturbed_by = disturbed_by.map_or_else(String::new, |of| words(&of.reasons));
             self.source.say(&self.round_line(round, &disturbed_by));
             let clean = clean(&judged);
             if clean.len() >= effort.rounds as usize {
                 return Ok(Ended::Complete);
             }
             if let Some(rule) = &experiment.stop {
-                let widest = widest(points, &self.measurements, &clean, experiment);
+                let widest = widest(&standing, &clean, experiment);
                 if rule.is_met(clean.len(), widest.as_ref()) {
                     return Ok(Ended::Narrow);
                 }
@@ -123,6 +138,8 @@ impl<S: Source> Taking<'_, S> {
         let Series { experiment, points, seed, .. } = self.series;
         let began = self.source.now();
         let mut due = statistics::order(seed, round, points.len());
+        due.retain(|index| !self.is_given_up(*index));
+        self.check_that_a_server_is_left()?;
         let mut position = 0;
         for attempt in 1..=1 + experiment.effort.cell_repeats {
             let mut disturbed = Vec::new();
@@ -147,11 +164,37 @@ impl<S: Source> Taking<'_, S> {
         Ok(())
     }
 
+    fn is_given_up(&self, index: usize) -> bool {
+        let cell = &self.series.points[index].cell;
+        standing::is_given_up(cell, &self.measurements, &self.failures)
+    }
+
+    /// Without one there is nothing that a run could give.
+    fn check_that_a_server_is_left(&self) -> Result<()> {
+        let points = self.series.points.iter().enumerate();
+        let mut servers = points.filter(|(_, point)| point.subject != Subject::Floor);
+        let is_left = servers
+            .any(|(index, point)| !self.is_given_up(index) && !self.is_given_up(point.baseline));
+        let last = self.failures.last().map_or("", |failure| failure.evidence.as_str());
+        ensure!(
+            is_left,
+            "no server gives a figure that could be compared; the last failure: {last}"
+        );
+        Ok(())
+    }
+
     /// Measures a cell; whether nothing from outside disturbed it.
     fn one(&mut self, turn: Turn) -> Result<bool> {
-        let Series { experiment, environment, .. } = self.series;
+        let Series { experiment, environment, points, .. } = self.series;
         let began = self.source.now();
-        let mut measurement = self.source.measure(turn)?;
+        let mut measurement = match self.source.measure(turn) {
+            Ok(measurement) => measurement,
+            Err(error) => {
+                let Some(failed) = error.downcast_ref::<CellFailed>() else { return Err(error) };
+                self.fail(&points[turn.index].cell, turn, failed)?;
+                return Ok(true);
+            }
+        };
         measurement.attempt = turn.attempt;
         measurement.disturbed = from_outside(&measurement, experiment, environment);
         self.source.keep(&measurement)?;
@@ -159,6 +202,24 @@ impl<S: Source> Taking<'_, S> {
         let is_quiet = measurement.disturbed.is_empty();
         self.measurements.push(measurement);
         Ok(is_quiet)
+    }
+
+    /// Nothing from outside is known to have caused it, so that it is not tried again in this round.
+    fn fail(&mut self, cell: &Cell, turn: Turn, failed: &CellFailed) -> Result<()> {
+        let failure = Failure {
+            schema: Measurement::SCHEMA,
+            round: turn.round,
+            position: turn.position,
+            cell: cell.clone(),
+            cause: failed.cause.to_owned(),
+            evidence: failed.evidence.clone(),
+        };
+        self.source.keep_failure(&failure)?;
+        let label = matrix::label(cell, self.series.experiment);
+        let CellFailed { cause, evidence } = failed;
+        self.source.say(&format!("round {}: {label} FAILED ({cause}): {evidence}", turn.round));
+        self.failures.push(failure);
+        Ok(())
     }
 
     /// What a round gave; `disturbed_by` is empty where nothing disturbed it.

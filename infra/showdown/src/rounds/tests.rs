@@ -2,6 +2,7 @@
 
 use super::stop::Widest;
 use super::*;
+use crate::matrix::Point;
 use crate::statistics;
 use crate::summarise::tests::{environment, experiment, load, measurement, points};
 use rand::SeedableRng;
@@ -39,9 +40,20 @@ fn client() -> LoadClient {
     }
 }
 
+/// What is said of rounds in which nothing failed.
+fn judged_all(measurements: &[Measurement]) -> Vec<Judged> {
+    let (points, experiment) = (points(), experiment());
+    judge(&Standing::of(&points, measurements, &[], &experiment), &experiment, &environment())
+}
+
+fn widest_of(points: &[Point], measurements: &[Measurement], rounds: &[u32]) -> Option<Widest> {
+    let experiment = experiment();
+    widest(&Standing::of(points, measurements, &[], &experiment), rounds, &experiment)
+}
+
 /// The rounds that a rule finds disturbed, and of the first of them cell and evidence.
 fn found(measurements: &[Measurement], rule: &str) -> (Vec<u32>, String) {
-    let judged = judge(measurements, &experiment(), &environment());
+    let judged = judged_all(measurements);
     let is_rule = |reason: &&Disturbance| reason.rule == rule;
     let rounds = judged.iter().filter(|round| round.reasons.iter().any(|one| is_rule(&one)));
     let rounds: Vec<u32> = rounds.map(|round| round.round).collect();
@@ -51,7 +63,7 @@ fn found(measurements: &[Measurement], rule: &str) -> (Vec<u32>, String) {
 
 #[test]
 fn quiet_rounds_are_not_disturbed() {
-    let judged = judge(&measured(3), &experiment(), &environment());
+    let judged = judged_all(&measured(3));
     assert_eq!(clean(&judged), [1, 2, 3], "{judged:?}");
     assert!(judged.iter().all(|round| round.severity == 0.0));
 }
@@ -142,7 +154,7 @@ fn judged(round: u32, severity: f64) -> Judged {
     let reason =
         Disturbance { rule: "steal".to_owned(), cell: "c".to_owned(), evidence: "e".to_owned() };
     let reasons = if severity > 1.0 { vec![reason] } else { Vec::new() };
-    Judged { round, steal_share: severity / 20.0, severity, reasons }
+    Judged { round, steal_share: severity / 20.0, severity, is_complete: true, reasons }
 }
 
 #[test]
@@ -161,6 +173,9 @@ fn disturbed_rounds_are_used_only_for_want_of_better_ones() {
     check(&[6.0, 4.0, 0.0, 2.0], &[2, 3, 4], &[(1, false), (2, true), (4, true)]);
     check(&[f64::INFINITY, 9.0, 0.0, 0.0], &[2, 3, 4], &[(1, false), (2, true)]);
     check(&[6.0], &[1], &[(1, true)]);
+    let unfinished = Judged { is_complete: false, ..judged(1, f64::INFINITY) };
+    let rounds = choose(vec![unfinished, judged(2, 0.0)], &experiment(), 1);
+    assert_eq!(rounds.used, [2], "a round without all of its cells is never used");
     check(&[], &[], &[]);
 }
 
@@ -178,18 +193,15 @@ fn reasons_are_told_once_for_each_rule() {
 #[test]
 fn the_widest_interval_is_that_of_the_ratio_known_least() {
     let mut all = measured(6);
-    assert_eq!(
-        widest(&points(), &all, &[1, 2, 3, 4, 5, 6], &experiment()).unwrap().half_width,
-        0.0
-    );
+    assert_eq!(widest_of(&points(), &all, &[1, 2, 3, 4, 5, 6]).unwrap().half_width, 0.0);
     all[1].load.throughput_rps = 2400.0;
-    let found = widest(&points(), &all, &[1, 2, 3, 4, 5, 6], &experiment()).unwrap();
+    let found = widest_of(&points(), &all, &[1, 2, 3, 4, 5, 6]).unwrap();
     assert_eq!(found.label, "xdp");
     // ln 1.2 in one of six: standard error ln 1.2 / 6, Student's quantile 2.5706.
     let half = 2.5706 * 1.2_f64.ln() / 6.0;
     assert!((found.half_width - half.sinh()).abs() < 1e-4, "{found:?}");
-    assert_eq!(widest(&points(), &all, &[2, 3], &experiment()).unwrap().half_width, 0.0);
-    assert_eq!(widest(&points()[..1], &all, &[1, 2], &experiment()), None);
+    assert_eq!(widest_of(&points(), &all, &[2, 3]).unwrap().half_width, 0.0);
+    assert_eq!(widest_of(&points()[..1], &all, &[1, 2]), None);
 }
 
 #[test]
