@@ -41,7 +41,8 @@ pub struct Environment {
     pub server_cpu_siblings: Option<String>,
     /// The CPU that servers were pinned to.
     pub server_cpu: usize,
-    /// The CPU that the load generator was pinned to.
+    /// The CPU that the load generator was pinned to; counted from [`CLIENT_MACHINE_CPUS`] on where
+    /// that is on another machine.
     pub client_cpu: usize,
     /// What each of the two does beside, by its number: the soft interrupts of which frames.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -56,6 +57,24 @@ pub struct Environment {
     pub mitigations: BTreeMap<String, String>,
     /// The network between client and server.
     pub network: Network,
+    /// The load generator's machine, where that is another: all but `command_line` and `network`
+    /// as they are there, `server_cpu` and `client_cpu` both being the CPU of the generator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_machine: Option<Box<Self>>,
+}
+
+/// What is added to the numbers of the CPUs of the load generator's machine, where that is not the
+/// server's, so that a list of both machines' CPUs names each but once. Linux numbers 8,192 CPUs
+/// at most.
+pub const CLIENT_MACHINE_CPUS: usize = 10_000;
+
+/// A CPU in words: `3`, or `3 of the client's machine`.
+#[must_use]
+pub fn cpu_in_words(cpu: usize) -> String {
+    match cpu.checked_sub(CLIENT_MACHINE_CPUS) {
+        Some(cpu) => format!("{cpu} of the client's machine"),
+        None => cpu.to_string(),
+    }
 }
 
 /// State of a checkout.
@@ -72,7 +91,8 @@ pub struct Git {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Network {
-    /// `veth` (two namespaces joined by a veth pair) or `loopback`.
+    /// `veth` (two namespaces joined by a veth pair), `loopback`, or `hosts` (two ends that a file
+    /// describes).
     pub topology: String,
     /// Both ends of the pair, the server's first; one for loopback.
     pub ends: Vec<NetworkEnd>,
@@ -82,7 +102,8 @@ pub struct Network {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkEnd {
-    /// Name of the namespace; empty for the one that the run was started in.
+    /// Name of the namespace, or how an end of `hosts` is entered: `ssh root@192.0.2.1`; empty for
+    /// the namespace that the run was started in.
     pub namespace: String,
     /// Name of the interface.
     pub interface: String,

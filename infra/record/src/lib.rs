@@ -11,6 +11,7 @@
 //! | `environment.json` | one [`Environment`] |
 //! | `experiment.toml` | the experiment as it ran: `showdown run` takes it again |
 //! | `topology.log` | the commands that built the network |
+//! | `hosts.toml` | the two ends, where `showdown run --hosts` was told of some |
 //! | `table.txt` | what was printed on the terminal |
 //! | `MANIFEST.sha256` | SHA-256 of each of them, for `sha256sum -c` |
 //!
@@ -28,7 +29,7 @@ mod measurement;
 mod summary;
 mod verdict;
 
-pub use environment::{Environment, Git, Network, NetworkEnd};
+pub use environment::{CLIENT_MACHINE_CPUS, Environment, Git, Network, NetworkEnd, cpu_in_words};
 pub use histogram::{HistogramError, decode_histogram, encode_histogram};
 pub use load::{ErrnoCount, Latency, LoadClient, LoadCondition, LoadErrors, LoadReport, LoadSetup};
 pub use measurement::{

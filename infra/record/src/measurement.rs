@@ -18,7 +18,7 @@ pub struct Cell {
     /// absent where the mode cannot choose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait: Option<String>,
-    /// What joins client and server: `veth`, `loopback` or `memif`.
+    /// What joins client and server: `veth`, `loopback`, `memif`, or `wire` between two hosts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
     /// How the generator reaches the server: `epoll`, `uring`, `xdp` or `memif`; a floor has none.
@@ -225,7 +225,8 @@ pub struct ClientRecord {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CpuAccount {
-    /// Every CPU that is online.
+    /// Every CPU that is online; those of the load generator's machine, where that is another, are
+    /// counted from [`crate::CLIENT_MACHINE_CPUS`] on.
     pub cpus: Vec<CpuTime>,
     /// The server's process, all threads.
     pub server: ProcessTime,

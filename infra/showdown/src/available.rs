@@ -21,7 +21,11 @@ use std::process::{Command, Stdio};
 /// Where the baseline is among them.
 pub(crate) fn retain(experiment: &mut Experiment, bin_dir: &Path) -> Result<Vec<String>> {
     let mut lacking = Vec::new();
-    if experiment.axes.mode.contains(&Mode::Dpdk) && !bin_dir.join("server-dpdk").is_file() {
+    let has_memif = experiment.topology.links().contains(&Link::Memif);
+    if has_memif
+        && experiment.axes.mode.contains(&Mode::Dpdk)
+        && !bin_dir.join("server-dpdk").is_file()
+    {
         lacking.push((Mode::Dpdk, NO_DPDK.to_owned()));
     }
     let is_lacking = |mode: &Mode| lacking.iter().any(|(lacks, _)| lacks == mode);
@@ -30,7 +34,7 @@ pub(crate) fn retain(experiment: &mut Experiment, bin_dir: &Path) -> Result<Vec<
         in_axes.chain(experiment.steps.iter().map(|step| step.mode)).collect();
     let on_memif: Vec<Mode> = modes
         .into_iter()
-        .filter(|mode| mode.links().contains(&Link::Memif) && !is_lacking(mode))
+        .filter(|mode| has_memif && mode.links().contains(&Link::Memif) && !is_lacking(mode))
         .collect();
     if !on_memif.is_empty()
         && let Err(why) = tap_can_be_made()

@@ -2,13 +2,14 @@
 
 use crate::contender::{Contender, Site};
 use crate::experiment::Mode;
+use crate::hosts::{self, End};
 use crate::matrix::{FLOOR, GRO, Point, Subject};
 use crate::programs::{Place, Programs};
 use crate::reach::{Link, Transport};
-use crate::topology::Names;
 use record::Cell;
 use std::fs;
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ const PORT: u16 = 8080;
 /// The address that only a userspace stack answers for.
 const BYPASS_ADDRESS: &str = "198.18.0.2:8080";
 /// The first of the addresses that only a generator with a stack of its own answers for.
-const SOURCE: [u8; 4] = [198, 18, 0, 20];
+const SOURCE: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 20);
 /// Connections from one of them: an address has 64,512 ports above the well-known ones, some of
 /// them in TIME-WAIT.
 const CONNECTIONS_OF_SOURCE: u64 = 30_000;
@@ -51,6 +52,8 @@ ip address add 198.18.0.10/16 dev tap0
 /// The script by which loadgen sends several requests at once, part of the program so that the
 /// binary stands alone.
 const PIPELINE: &str = include_str!("../../../loadgen/scripts/pipeline.lua");
+/// Where it lies in a checkout.
+pub(crate) const PIPELINE_SCRIPT: &str = "loadgen/scripts/pipeline.lua";
 /// Most iterations of a ping-pong, whose samples are kept in memory until its end: as many as fit
 /// in a second where one takes a microsecond, and in longer measurements where it takes more.
 const PINGPONG_ITERATIONS_MAX: u32 = 1_000_000;
@@ -69,12 +72,12 @@ pub(crate) struct Load<'a> {
 impl Programs {
     /// The command that starts what is at the server's end of a cell.
     pub(crate) fn server_command(&self, point: &Point) -> Vec<String> {
-        let mut command = self.tied(point.link, |names| &names.server_namespace);
+        let mut command = self.tied(point.link, End::Server);
         let cpu = self.server_cpu.to_string();
         match &point.subject {
             Subject::Floor => {
-                command.extend([self.binary(FLOOR), "reflect".to_owned()]);
-                command.extend(self.end_of_link(point.link, |names| &names.server_interface));
+                command.extend([self.binary(End::Server, FLOOR), "reflect".to_owned()]);
+                command.extend(self.end_of_link(point.link, End::Server));
                 command.extend(flag("--cpu", cpu));
                 let by = point.cell.name.iter();
                 command.extend(by.flat_map(|by| flag("--by", by.clone())));
@@ -82,7 +85,7 @@ impl Programs {
             Subject::Contender(contender) => command.extend(contender.words(&self.site(contender))),
             Subject::Server(mode) => {
                 let mode = *mode;
-                command.push(self.binary(&format!("server-{mode}")));
+                command.push(self.binary(End::Server, &format!("server-{mode}")));
                 command.extend(self.port(mode, point.link));
                 command.extend(flag("--listen", self.address(point)));
                 command.extend(flag("--cpus", cpu));
@@ -99,7 +102,7 @@ impl Programs {
                 command.extend(self.last(mode, point.link));
             }
         }
-        command
+        self.entered(End::Server, command)
     }
 
     /// What stands for a contender's placeholders.
@@ -107,6 +110,7 @@ impl Programs {
         let (host, port) = match self.network {
             Place::Veth(_) => (KERNEL_HOST.to_owned(), PORT),
             Place::Loopback(port) => ("127.0.0.1".to_owned(), port),
+            Place::Hosts(ref hosts) => (hosts.server.address.to_string(), hosts.port),
         };
         Site {
             host,
@@ -120,7 +124,7 @@ impl Programs {
     /// The command that runs a shell's command in the namespace of a cell's server, for so long at
     /// most.
     pub(crate) fn shell_command(&self, point: &Point, text: &str, max_s: u32) -> Vec<String> {
-        let mut command = self.tied(point.link, |names| &names.server_namespace);
+        let mut command = self.tied(point.link, End::Server);
         command.extend(["timeout", "-k", "1"].map(str::to_owned));
         command.extend([max_s.to_string(), "sh".to_owned(), "-c".to_owned(), text.to_owned()]);
         command
@@ -151,7 +155,7 @@ impl Programs {
     /// The flags of a server that say which port of which driver to open.
     fn port(&self, mode: Mode, link: Link) -> Vec<String> {
         match mode {
-            Mode::Xdp | Mode::Memif => self.end_of_link(link, |names| &names.server_interface),
+            Mode::Xdp | Mode::Memif => self.end_of_link(link, End::Server),
             Mode::Epoll | Mode::Hyper | Mode::Uring | Mode::Dpdk => Vec::new(),
         }
     }
@@ -162,15 +166,15 @@ impl Programs {
             return Vec::new();
         }
         let mut words = vec!["--".to_owned()];
-        words.extend(self.eal(link, "server", |names| &names.server_interface));
+        words.extend(self.eal(link, "server", End::Server));
         words
     }
 
     /// The arguments of DPDK's EAL for one end of a link.
-    fn eal(&self, link: Link, role: &str, interface: impl Fn(&Names) -> &String) -> Vec<String> {
+    fn eal(&self, link: Link, role: &str, end: End) -> Vec<String> {
         let device = match (link, &self.network) {
             (Link::Veth, Place::Veth(names)) => {
-                format!("net_af_xdp0,iface={}", interface(names))
+                format!("net_af_xdp0,iface={}", names.interface(end))
             }
             _ => format!("net_memif0,role={role},socket={},socket-abstract=no", self.socket()),
         };
@@ -182,20 +186,20 @@ impl Programs {
 
     /// The command that loads a cell and writes its report.
     pub(crate) fn client_command(&self, point: &Point, load: Load<'_>) -> Vec<String> {
-        let mut command = self.tied(point.link, |names| &names.client_namespace);
+        let mut command = self.tied(point.link, End::Client);
         match point.transport {
             Some(_) if point.is_echo() => command.extend(self.pingpong(point, load)),
             Some(transport) => command.extend(self.loadgen(point, transport, load)),
             None => command.extend(self.floor_send(point, load)),
         }
-        command
+        self.entered(End::Client, command)
     }
 
     /// One message at a time on one connection: whole round trips, by a client that never sleeps.
     fn pingpong(&self, point: &Point, load: Load<'_>) -> Vec<String> {
         let duration_ms = (u64::from(load.duration_s) * 1000).to_string();
         let bytes = point.cell.payload_bytes.unwrap_or_default();
-        let mut command = vec![self.binary("loadgen"), "pingpong".to_owned()];
+        let mut command = vec![self.binary(End::Client, "loadgen"), "pingpong".to_owned()];
         command.extend(["--rtt", "--spin", "--nodelay"].map(str::to_owned));
         command.extend(flag("--sizes", bytes.to_string()));
         command.extend(flag("--minms", duration_ms.clone()));
@@ -204,7 +208,7 @@ impl Programs {
         command.extend(flag("--warmupms", load.warmup.as_millis().to_string()));
         command.extend(flag("--warmupiter", "1".to_owned()));
         command.extend(flag("--affinity", self.client_cpu.to_string()));
-        command.extend(flag("--json", load.json.display().to_string()));
+        command.extend(flag("--json", self.report(load.json)));
         command.extend(["tcp".to_owned(), self.address(point)]);
         command
     }
@@ -212,7 +216,7 @@ impl Programs {
     fn loadgen(&self, point: &Point, transport: Transport, load: Load<'_>) -> Vec<String> {
         let Cell { connections, path, .. } = &point.cell;
         let mut command = vec![
-            self.binary("loadgen"),
+            self.binary(End::Client, "loadgen"),
             "-t1".to_owned(),
             format!("-c{connections}"),
             format!("-d{}", load.duration_s),
@@ -224,19 +228,23 @@ impl Programs {
             command.extend(flag("--transport", transport.name().to_owned()));
         }
         if transport == Transport::Dpdk {
-            let eal = self.eal(point.link, "client", |names| &names.client_interface);
+            let eal = self.eal(point.link, "client", End::Client);
             command.extend(flag("--eal", eal.join(" ")));
         } else if transport.is_bypass() {
-            command.extend(self.end_of_link(point.link, |names| &names.client_interface));
+            command.extend(self.end_of_link(point.link, End::Client));
         }
         if transport.is_bypass() {
-            command.extend(flag("--source", sources(*connections)));
+            let first = match &self.network {
+                Place::Hosts(hosts) => hosts.client.bypass_address,
+                Place::Veth(_) | Place::Loopback(_) => SOURCE,
+            };
+            command.extend(flag("--source", sources(first, *connections)));
         }
         if !load.warmup.is_zero() {
             command.extend(flag("--warmup", format!("{}ms", load.warmup.as_millis())));
         }
         command.extend(flag("--pin", self.client_cpu.to_string()));
-        command.extend(flag("--json", load.json.display().to_string()));
+        command.extend(flag("--json", self.report(load.json)));
         if point.cell.pipeline.is_some() {
             command.extend(flag("-s", self.pipeline_script().display().to_string()));
         }
@@ -252,58 +260,69 @@ impl Programs {
     /// # Errors
     /// Where it cannot be written.
     pub(crate) fn write_scripts(&self) -> io::Result<()> {
-        fs::write(self.pipeline_script(), PIPELINE)
+        fs::write(self.rendezvous.folder().join("pipeline.lua"), PIPELINE)
     }
 
     fn pipeline_script(&self) -> PathBuf {
-        self.rendezvous.folder().join("pipeline.lua")
+        let of_checkout = match &self.network {
+            Place::Hosts(hosts) => hosts.client.script(PIPELINE_SCRIPT),
+            Place::Veth(_) | Place::Loopback(_) => None,
+        };
+        of_checkout.unwrap_or_else(|| self.rendezvous.folder().join("pipeline.lua"))
     }
 
     fn floor_send(&self, point: &Point, load: Load<'_>) -> Vec<String> {
         let address = self.address(point);
-        let mut command = vec![self.binary(FLOOR), "send".to_owned()];
-        command.extend(self.end_of_link(point.link, |names| &names.client_interface));
+        let mut command = vec![self.binary(End::Client, FLOOR), "send".to_owned()];
+        command.extend(self.end_of_link(point.link, End::Client));
         command.extend(flag("--cpu", self.client_cpu.to_string()));
         command.extend(flag("--in-flight", point.cell.connections.to_string()));
         command.extend(flag("--bytes", frame_bytes(&point.cell.path, &address).to_string()));
         command.extend(flag("--duration", load.duration_s.to_string()));
         command.extend(flag("--warmup", load.warmup.as_millis().to_string()));
-        command.extend(flag("--json", load.json.display().to_string()));
+        command.extend(flag("--json", self.report(load.json)));
         command
+    }
+
+    /// The commands that open connections to other machines; none where there are no others.
+    pub(crate) fn connect_commands(&self) -> Vec<Vec<String>> {
+        let Place::Hosts(hosts) = &self.network else { return Vec::new() };
+        let command = |end| hosts.connect_command(end, self.rendezvous.folder());
+        [End::Server, End::Client].into_iter().filter_map(command).collect()
     }
 
     /// The command that runs the short conformance pass and writes its report to `json`. The suite
     /// is a client of the kernel: to a memif it gets by a TAP interface, in a network namespace of
     /// its own, for which an ordinary user needs a user namespace as well.
     pub(crate) fn conformance_command(&self, point: &Point, json: &Path) -> Vec<String> {
-        let mut suite = vec![self.binary("conformance"), "--quick".to_owned()];
+        let mut suite = vec![self.binary(End::Client, "conformance"), "--quick".to_owned()];
         suite.extend(flag("--target", self.address(point)));
         let name = match &point.subject {
             Subject::Contender(contender) => contender.name.clone(),
             Subject::Server(_) | Subject::Floor => point.cell.mode.clone(),
         };
         suite.extend(flag("--server", name));
-        suite.extend(flag("--json", json.display().to_string()));
+        suite.extend(flag("--json", self.report(json)));
         let mut command = match point.link {
-            Link::Loopback | Link::Veth => self.tied(point.link, |names| &names.client_namespace),
+            Link::Loopback | Link::Veth | Link::Wire => self.tied(point.link, End::Client),
             Link::Memif => {
                 let mut command = new_namespace();
                 command.extend(tied_to_parent());
                 command.extend(["bash", "-c", BEHIND_A_TAP, "behind-a-tap"].map(str::to_owned));
-                command.extend([self.binary("memif-tap"), self.socket()]);
+                command.extend([self.binary(End::Client, "memif-tap"), self.socket()]);
                 command
             }
         };
         command.extend(suite);
-        command
+        self.entered(End::Client, command)
     }
 
     /// What goes before a program: its namespace, on a link that has some, and the tie to this
     /// process.
-    fn tied(&self, link: Link, namespace: impl Fn(&Names) -> &String) -> Vec<String> {
+    fn tied(&self, link: Link, end: End) -> Vec<String> {
         let mut command = match (&self.network, link) {
             (Place::Veth(names), Link::Veth) => {
-                ["ip", "netns", "exec", namespace(names)].map(str::to_owned).to_vec()
+                ["ip", "netns", "exec", names.namespace(end)].map(str::to_owned).to_vec()
             }
             _ => Vec::new(),
         };
@@ -311,12 +330,31 @@ impl Programs {
         command
     }
 
+    /// A command as it is given at one end, from here: what enters a host stands before it.
+    fn entered(&self, end: End, command: Vec<String>) -> Vec<String> {
+        match &self.network {
+            Place::Hosts(hosts) => hosts.run_command(end, command, self.rendezvous.folder()),
+            Place::Veth(_) | Place::Loopback(_) => command,
+        }
+    }
+
+    /// Where a program at the client's end writes its report.
+    fn report(&self, json: &Path) -> String {
+        match self.network {
+            Place::Hosts(_) => hosts::REPORT.to_owned(),
+            Place::Veth(_) | Place::Loopback(_) => json.display().to_string(),
+        }
+    }
+
     /// The flag that names one end of a link, for programs with a queue on it.
-    fn end_of_link(&self, link: Link, interface: impl Fn(&Names) -> &String) -> Vec<String> {
+    fn end_of_link(&self, link: Link, end: End) -> Vec<String> {
         match (link, &self.network) {
             (Link::Memif, _) => flag("--socket", self.socket()).to_vec(),
             (Link::Veth, Place::Veth(names)) => {
-                flag("--interface", interface(names).clone()).to_vec()
+                flag("--interface", names.interface(end).to_owned()).to_vec()
+            }
+            (Link::Wire, Place::Hosts(hosts)) => {
+                flag("--interface", hosts.at(end).interface.clone()).to_vec()
             }
             // Loopback has none: the table of who reaches whom puts no queue there.
             _ => Vec::new(),
@@ -327,11 +365,18 @@ impl Programs {
         self.rendezvous.socket()
     }
 
-    fn binary(&self, name: &str) -> String {
-        self.path(name).display().to_string()
+    fn binary(&self, end: End, name: &str) -> String {
+        let folder = match &self.network {
+            Place::Hosts(hosts) => hosts.at(end).binaries(&self.folder),
+            Place::Veth(_) | Place::Loopback(_) => self.folder.clone(),
+        };
+        folder.join(name).display().to_string()
     }
 
     fn address(&self, point: &Point) -> String {
+        if let Place::Hosts(hosts) = &self.network {
+            return hosts.listens(point.is_bypass());
+        }
         if point.is_bypass() {
             return BYPASS_ADDRESS.to_owned();
         }
@@ -341,8 +386,8 @@ impl Programs {
             return format!("{host}:{port}");
         }
         match self.network {
-            Place::Veth(_) => format!("{KERNEL_HOST}:{PORT}"),
             Place::Loopback(port) => format!("127.0.0.1:{port}"),
+            Place::Veth(_) | Place::Hosts(_) => format!("{KERNEL_HOST}:{PORT}"),
         }
     }
 }
@@ -352,7 +397,7 @@ fn flag(name: &str, value: String) -> [String; 2] {
 }
 
 /// The kernel kills what runs behind this when the thread that started it is gone.
-fn tied_to_parent() -> [String; 4] {
+pub(crate) fn tied_to_parent() -> [String; 4] {
     ["setpriv", "--pdeathsig", "KILL", "--"].map(str::to_owned)
 }
 
@@ -366,12 +411,19 @@ pub(crate) fn new_namespace() -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
+/// How many addresses so many connections of a bypass client come from.
+pub(crate) fn sources_count(connections: u64) -> u64 {
+    connections.div_ceil(CONNECTIONS_OF_SOURCE).max(1)
+}
+
 /// The addresses that so many connections come from.
-fn sources(connections: u64) -> String {
-    let [a, b, c, first] = SOURCE;
-    match connections.div_ceil(CONNECTIONS_OF_SOURCE) {
-        0 | 1 => format!("{a}.{b}.{c}.{first}"),
-        count => format!("{a}.{b}.{c}.{first}-{a}.{b}.{c}.{}", u64::from(first) + count - 1),
+fn sources(first: Ipv4Addr, connections: u64) -> String {
+    match u32::try_from(sources_count(connections)) {
+        Ok(count @ 2..) => {
+            let last = Ipv4Addr::from_bits(first.to_bits().saturating_add(count - 1));
+            format!("{first}-{last}")
+        }
+        _ => first.to_string(),
     }
 }
 

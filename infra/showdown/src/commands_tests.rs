@@ -5,6 +5,7 @@ use crate::contender::Contender;
 use crate::experiment::{Experiment, Network, Service};
 use crate::matrix;
 use crate::programs::Rendezvous;
+use crate::topology::Names;
 use std::path::PathBuf;
 
 /// The commands of server and client of each cell, and of the conformance suite.

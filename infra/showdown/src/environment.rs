@@ -1,5 +1,6 @@
 //! What the machine is and how it is set, read from `/proc`, `/sys` and the tools that set it.
 
+use crate::experiment;
 use crate::programs::{Place, Programs};
 use crate::topology::Names;
 use anyhow::{Context, Result, ensure};
@@ -49,14 +50,41 @@ pub(crate) fn read(
     programs: &Programs,
     binaries_sha256: BTreeMap<String, String>,
 ) -> Result<Environment> {
+    let network = network(&programs.network)?;
+    let cpus = (programs.server_cpu, programs.client_cpu);
+    of_machine(&programs.folder, cpus, network, binaries_sha256)
+}
+
+/// Reads everything of one of two hosts: where the programs lie, their CPU, and the interface that
+/// leads to the other.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn of_end(
+    folder: &Path,
+    cpu: usize,
+    interface: &str,
+    binaries_sha256: BTreeMap<String, String>,
+) -> Result<Environment> {
+    let ends = vec![network_end("", interface)?];
+    let network = Network { topology: experiment::Network::Hosts.name().to_owned(), ends };
+    of_machine(folder, (cpu, cpu), network, binaries_sha256)
+}
+
+fn of_machine(
+    folder: &Path,
+    (server_cpu, client_cpu): (usize, usize),
+    network: Network,
+    binaries_sha256: BTreeMap<String, String>,
+) -> Result<Environment> {
     let cpuinfo = must_read("/proc/cpuinfo")?;
-    let server_cpu = format!("/sys/devices/system/cpu/cpu{}", programs.server_cpu);
+    let of_server_cpu = format!("/sys/devices/system/cpu/cpu{server_cpu}");
     Ok(Environment {
         command_line: std::env::args().collect(),
         showdown_version: env!("CARGO_PKG_VERSION").to_owned(),
         rustc_version: env!("BUILD_RUSTC").to_owned(),
         build_profile: env!("BUILD_PROFILE").to_owned(),
-        git: git(&programs.folder),
+        git: git(folder),
         binaries_sha256,
         distribution: fs::read_to_string("/etc/os-release")
             .ok()
@@ -68,16 +96,17 @@ pub(crate) fn read(
         cpus_online: must_read("/sys/devices/system/cpu/online")?,
         virtual_machine: cpuinfo_value(&cpuinfo, "flags")
             .is_some_and(|flags| flags.split(' ').any(|flag| flag == "hypervisor")),
-        server_cpu_siblings: may_read(&format!("{server_cpu}/topology/thread_siblings_list")),
-        server_cpu: programs.server_cpu,
-        client_cpu: programs.client_cpu,
+        server_cpu_siblings: may_read(&format!("{of_server_cpu}/topology/thread_siblings_list")),
+        server_cpu,
+        client_cpu,
         // What the experiment asks for decides.
         cpu_roles: BTreeMap::new(),
-        governor: may_read(&format!("{server_cpu}/cpufreq/scaling_governor")),
+        governor: may_read(&format!("{of_server_cpu}/cpufreq/scaling_governor")),
         clock_source: may_read("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
         memory_bytes: memory_bytes(&must_read("/proc/meminfo")?),
         mitigations: mitigations(),
-        network: network(&programs.network)?,
+        network,
+        client_machine: None,
     })
 }
 
@@ -150,7 +179,7 @@ fn mitigations() -> BTreeMap<String, String> {
 }
 
 /// The checkout that the binaries lie in; none where git is not there or does not know it.
-fn git(folder: &Path) -> Option<Git> {
+pub(crate) fn git(folder: &Path) -> Option<Git> {
     let git = |arguments: &[&str]| {
         let mut command = Command::new("git");
         // Reading is harmless, whoever owns the checkout.
@@ -168,6 +197,8 @@ fn git(folder: &Path) -> Option<Git> {
 fn network(place: &Place) -> Result<Network> {
     let ends = match place {
         Place::Loopback(_) => vec![loopback_end()],
+        // They say it themselves.
+        Place::Hosts(_) => Vec::new(),
         Place::Veth(Names {
             server_namespace,
             client_namespace,
@@ -197,17 +228,16 @@ fn loopback_end() -> NetworkEnd {
 }
 
 fn network_end(namespace: &str, interface: &str) -> Result<NetworkEnd> {
-    let inside = |arguments: &[&str]| {
-        let mut all = vec!["netns", "exec", namespace];
-        all.extend(arguments);
-        output("ip", &all)
+    let inside = |arguments: &[&str]| match (namespace, arguments) {
+        ("", [program, arguments @ ..]) => output(program, arguments),
+        _ => output("ip", &[&["netns", "exec", namespace], arguments].concat()),
     };
     let mut show = vec!["sh", "-c", SHOW_SYSCTLS, "sh"];
     show.extend(SYSCTLS);
     Ok(NetworkEnd {
         namespace: namespace.to_owned(),
         interface: interface.to_owned(),
-        addresses: output("ip", &["-n", namespace, "address", "show", "dev", interface])?,
+        addresses: inside(&["ip", "address", "show", "dev", interface])?,
         offloads: parse_offloads(&inside(&["ethtool", "-k", interface])?),
         sysctls: parse_sysctls(&inside(&show)?),
         knobs: parse_sysctls(&inside(&["sh", "-c", SHOW_KNOBS, "sh", interface])?),

@@ -12,7 +12,7 @@ use axes::{check_connections, distinct};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 pub(crate) use steps::Step;
 
 /// Experiments that come with the program, by name; the default is the first.
@@ -142,6 +142,9 @@ pub(crate) struct Experiment {
     pub(crate) hypothesis: String,
     /// What joins client and server.
     pub(crate) topology: Network,
+    /// The file that describes the two ends, where they are not made by the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) hosts: Option<PathBuf>,
     /// The mode that ratios are taken against.
     pub(crate) baseline: Mode,
     /// How often and how long.
@@ -188,6 +191,7 @@ struct File {
     question: String,
     hypothesis: String,
     topology: Network,
+    hosts: Option<PathBuf>,
     baseline: Option<Mode>,
     rounds: u32,
     duration_s: u32,
@@ -289,6 +293,8 @@ pub(crate) struct Overrides {
     pub(crate) rounds: Option<u32>,
     /// Seconds of each measurement.
     pub(crate) duration_s: Option<u32>,
+    /// The file that describes the two ends.
+    pub(crate) hosts: Option<PathBuf>,
 }
 
 impl Experiment {
@@ -352,6 +358,7 @@ impl Experiment {
             question: file.question,
             hypothesis: file.hypothesis,
             topology: file.topology,
+            hosts: file.hosts,
             baseline,
             effort: Effort {
                 rounds: file.rounds,
@@ -407,6 +414,7 @@ impl Experiment {
             self.contenders.extend(Contender::named(entry)?);
         }
         self.seed = overrides.seed.or(self.seed);
+        self.hosts = overrides.hosts.clone().or(self.hosts);
         self.effort.rounds = overrides.rounds.unwrap_or(self.effort.rounds);
         self.effort.duration_s = overrides.duration_s.unwrap_or(self.effort.duration_s);
         self.check().with_context(|| format!("experiment {} cannot be run so", self.name))?;
@@ -491,6 +499,10 @@ impl Experiment {
 
     /// A mode that cannot be reached at all is a mistake, not a combination to leave out.
     fn check_reach(&self, mode: Mode) -> Result<()> {
+        // Between hosts it is left out: the experiment was made for one machine.
+        if self.topology == Network::Hosts {
+            return Ok(());
+        }
         let reaches =
             |transport: &Transport| reach::links(mode, *transport, self.topology).next().is_some();
         if self.axes.transport.iter().any(reaches) {

@@ -8,7 +8,7 @@ use crate::contender::Contender;
 use crate::experiment::{Experiment, Mode};
 use crate::matrix::{self, Point, Subject};
 use crate::measure::start_server;
-use crate::process::{Events, Interrupted, Process};
+use crate::process::{Events, Interrupted};
 use crate::programs::Programs;
 use anyhow::{Context, Result, bail};
 use record::{Cell, Verdict};
@@ -149,7 +149,7 @@ fn examine_one(
     let _site = programs.prepare(point, events)?;
     let (server, _, _) = start_server(point, programs, events)?;
     let command = programs.conformance_command(point, json);
-    let suite = Process::spawn(events, "conformance", command)?;
+    let suite = programs.spawn(events, "conformance", command)?;
     let either_ended = || suite.has_ended() || server.has_ended();
     events.wait_until(Instant::now() + PASS_MAX, either_ended)?;
     if server.has_ended() {
@@ -159,6 +159,7 @@ fn examine_one(
         return Err(suite.failure("did not end in time"));
     }
     let ended = suite.finish(events, Instant::now())?;
+    programs.deliver(&ended, json)?;
     server.stop(events, Duration::from_secs(DRAIN_S.into()) + STOP_GRACE)?;
     let text = fs::read_to_string(json).with_context(|| {
         format!("the suite left no report. It wrote to standard error:\n{}", ended.stderr.trim())

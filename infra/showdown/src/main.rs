@@ -29,6 +29,7 @@ mod doctor;
 mod environment;
 mod experiment;
 mod gate;
+mod hosts;
 mod machine;
 mod matrix;
 mod measure;
@@ -114,6 +115,9 @@ enum Command {
     /// Apply settings of the machine as a profile, and undo them exactly
     #[command(subcommand)]
     Tune(tune::Command),
+    /// Be one end of a run that is driven from elsewhere
+    #[command(subcommand, hide = true)]
+    Remote(hosts::Remote),
 }
 
 #[derive(Args)]
@@ -186,6 +190,7 @@ fn main() -> ExitCode {
         Command::Diagnose { folder } => diagnose(folder),
         Command::Doctor { json, interface } => doctor(json, interface),
         Command::Tune(command) => tune::run(command).and_then(|text| print(&text)),
+        Command::Remote(remote) => hosts::remote_command(remote),
     };
     done.unwrap_or_else(|error| {
         eprintln!("showdown: {error:#}");

@@ -3,10 +3,10 @@
 use crate::clock::Utc;
 use crate::commands::{DRAIN_S, Load};
 use crate::cost::{IdlePolls, MemoryWatch};
+use crate::hosts;
 use crate::matrix::{Point, Subject};
 use crate::pingpong;
 use crate::process::{Ended, Events, Process};
-use crate::procfs::Snapshot;
 use crate::programs::Programs;
 use crate::rounds;
 use crate::site;
@@ -108,7 +108,7 @@ impl Bench<'_> {
         // Dropped after the server has ended, however it ends.
         let _site = self.programs.prepare(point, self.events)?;
         let (server, ready, start_ms) = start_server(point, self.programs, self.events)?;
-        let memory = MemoryWatch::begin(server.id())?;
+        let memory = if server.is_remote() { None } else { MemoryWatch::begin(server.id())? };
         let running = self.start_load(point, self.duration_s)?;
         let client_command = recorded(running.client.command());
         let seen = self.watch(point, &server, &ready, &running)?;
@@ -116,7 +116,7 @@ impl Bench<'_> {
         if point.is_echo() {
             load.cpu_s = seen.cpu.client.total_s();
         }
-        let memory = memory.map_or(Ok(None), |memory| memory.end())?;
+        let memory = memory.map_or_else(|| hosts::memory(&server), |memory| memory.end())?;
         let server_command = recorded(server.command());
         let server = server.stop(self.events, stop_grace())?;
         Ok(Measurement {
@@ -145,7 +145,7 @@ impl Bench<'_> {
     pub(crate) fn start_load(&self, point: &Point, duration_s: u32) -> Result<RunningLoad> {
         let json = self.scratch.join("load.json");
         let command = self.client_command(point, duration_s, &json);
-        let client = Process::spawn(self.events, client_name(point), command)?;
+        let client = self.programs.spawn(self.events, client_name(point), command)?;
         let longest = self.warmup + Duration::from_secs(duration_s.into()) + CLIENT_GRACE;
         Ok(RunningLoad { client, deadline: Instant::now() + longest, json })
     }
@@ -170,6 +170,7 @@ impl Bench<'_> {
             return Err(CellFailed::error("client-hung", &why));
         }
         let ended = client.finish(self.events, Instant::now())?;
+        self.programs.deliver(&ended, &json)?;
         let report = if point.is_echo() {
             pingpong::read_report(&json, &ended, point)?
         } else {
@@ -190,7 +191,7 @@ impl Bench<'_> {
         let RunningLoad { client, deadline, .. } = running;
         let either_ended = || client.has_ended() || server.has_ended();
         self.events.wait_until(Instant::now() + self.warmup, either_ended)?;
-        let before = Snapshot::take(server.id(), client.id())?;
+        let before = hosts::snapshot(server, client, self.events)?;
         let full = (Instant::now(), Duration::from_secs(self.duration_s.into()));
         // Only our servers print their counters when they are asked; others would end.
         let idle_poll_share = match point.subject {
@@ -198,9 +199,8 @@ impl Bench<'_> {
             Subject::Floor | Subject::Contender(_) => None,
         };
         self.events.wait_until(*deadline, either_ended)?;
-        let after = Snapshot::take(server.id(), client.id())?;
-        let measured = [self.programs.server_cpu, self.programs.client_cpu];
-        let (window_s, cpu) = before.until(&after, &measured);
+        let after = hosts::snapshot(server, client, self.events)?;
+        let (window_s, cpu) = before.until(&after, &self.programs.recorded_cpus());
         Ok(Seen { window_s, cpu, idle_poll_share })
     }
 
@@ -231,7 +231,7 @@ pub(crate) fn start_server(
         Subject::Floor => "floor reflect".to_owned(),
         Subject::Contender(contender) => contender.name.clone(),
     };
-    let server = Process::spawn(events, &name, programs.server_command(point))?;
+    let server = programs.spawn(events, &name, programs.server_command(point))?;
     if let Subject::Contender(contender) = &point.subject {
         if !site::wait_for(contender, &server, programs, events, started + READY_MAX)? {
             return Err(not_ready(server, "did not get ready"));
@@ -256,7 +256,7 @@ fn not_ready(server: Process, what: &str) -> anyhow::Error {
 fn recorded(command: &[String]) -> Vec<String> {
     let file_name = |word: &String| match Path::new(word).file_name().and_then(|name| name.to_str())
     {
-        Some(name) if Path::new(word).is_absolute() => name.to_owned(),
+        Some(name) if Path::new(word).is_absolute() && word != hosts::REPORT => name.to_owned(),
         _ => word.clone(),
     };
     command.iter().map(file_name).collect()

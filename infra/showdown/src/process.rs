@@ -10,9 +10,9 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::fmt;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -144,6 +144,8 @@ pub(crate) struct Process {
     seen: Arc<Seen>,
     threads: Vec<JoinHandle<()>>,
     reaped: Option<ExitStatus>,
+    /// Where words go to what runs the program for us at another end; its end ends the program.
+    control: Option<ChildStdin>,
 }
 
 /// How a child ended and what it wrote.
@@ -165,10 +167,22 @@ impl Process {
     /// # Errors
     /// Where the program cannot be started.
     pub(crate) fn spawn(events: &Events, name: &str, command: Vec<String>) -> Result<Self> {
+        Self::spawn_with(events, name, command, Stdio::null())
+    }
+
+    /// As [`Process::spawn`], where `command` runs the program at another end (`hosts`).
+    ///
+    /// # Errors
+    /// Where the command cannot be started.
+    pub(crate) fn spawn_remote(events: &Events, name: &str, command: Vec<String>) -> Result<Self> {
+        Self::spawn_with(events, name, command, Stdio::piped())
+    }
+
+    fn spawn_with(events: &Events, name: &str, command: Vec<String>, input: Stdio) -> Result<Self> {
         let (program, arguments) = command.split_first().context("an empty command")?;
         let mut child = Command::new(program)
             .args(arguments)
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
@@ -187,7 +201,9 @@ impl Process {
         }
         let (ended, sender) = (Arc::clone(&seen), events.sender.clone());
         threads.push(thread::spawn(move || wait_for_end(pid, &ended, &sender)));
-        Ok(Self { name: name.to_owned(), command, child, pid, seen, threads, reaped: None })
+        let control = child.stdin.take();
+        let name = name.to_owned();
+        Ok(Self { name, command, child, pid, seen, threads, reaped: None, control })
     }
 
     /// Its number, valid until it is reaped.
@@ -229,8 +245,34 @@ impl Process {
     /// # Errors
     /// Where the signal cannot be sent.
     pub(crate) fn ask_for_report(&self) -> Result<()> {
-        rustix::process::kill_process(self.pid, Signal::USR1)
-            .with_context(|| format!("{} cannot be sent SIGUSR1", self.name))
+        self.send(Signal::USR1, "USR1")
+    }
+
+    /// Whether the program runs at another end.
+    pub(crate) fn is_remote(&self) -> bool {
+        self.control.is_some()
+    }
+
+    /// Gives a word to what runs the program at another end; nothing is done for one that runs
+    /// here.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub(crate) fn tell(&self, word: &str) -> Result<()> {
+        let Some(mut control) = self.control.as_ref() else { return Ok(()) };
+        match control.write_all(format!("{word}\n").as_bytes()) {
+            // It has ended, which is for those to see who wait for it.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            told => told.with_context(|| format!("{} cannot be told {word}", self.name)),
+        }
+    }
+
+    fn send(&self, signal: Signal, name: &str) -> Result<()> {
+        if self.is_remote() {
+            return self.tell(name);
+        }
+        rustix::process::kill_process(self.pid, signal)
+            .with_context(|| format!("{} cannot be sent SIG{name}", self.name))
     }
 
     /// Waits for its end until the deadline, and reaps it; kills it where it has not ended then.
@@ -247,8 +289,7 @@ impl Process {
     /// # Errors
     /// [`Interrupted`], and what sending the signal or reaping returns.
     pub(crate) fn stop(self, events: &Events, grace: Duration) -> Result<Ended> {
-        rustix::process::kill_process(self.pid, Signal::TERM)
-            .with_context(|| format!("{} cannot be sent SIGTERM", self.name))?;
+        self.send(Signal::TERM, "TERM")?;
         self.finish(events, Instant::now() + grace)
     }
 
@@ -312,6 +353,13 @@ impl Ended {
     /// The JSON line of this event that it has printed, if any.
     pub(crate) fn event_line(&self, event: &str) -> Option<serde_json::Value> {
         find_event(&self.lines, event)
+    }
+
+    /// What the program wrote into its report at another end; empty of one that ran here.
+    pub(crate) fn written(&self) -> String {
+        let values = self.lines.iter().filter_map(|line| serde_json::from_str(line).ok());
+        let written = values.filter(|value: &serde_json::Value| value["event"] == "written");
+        written.filter_map(|value| value["text"].as_str().map(str::to_owned)).collect()
     }
 
     /// How it ended, in words.

@@ -48,6 +48,21 @@ impl Snapshot {
         })
     }
 
+    /// What was read elsewhere, now: `/proc/stat` of each machine, with what is added to the
+    /// numbers of its CPUs, and `/proc/PID/stat` of both processes.
+    ///
+    /// # Errors
+    /// Where a text is not as proc(5) says.
+    pub(crate) fn of_texts(machines: &[(usize, &str)], server: &str, client: &str) -> Result<Self> {
+        let mut cpus = Vec::new();
+        for (first, stat) in machines {
+            let of_machine = parse_stat(stat)?.into_iter();
+            cpus.extend(of_machine.map(|ticks| CpuTicks { cpu: first + ticks.cpu, ..ticks }));
+        }
+        let (server, client) = (parse_process(server)?, parse_process(client)?);
+        Ok(Self { at: Instant::now(), cpus, server, client })
+    }
+
     /// What happened from this snapshot until `later`: seconds, and the CPU time in them.
     ///
     /// `steal_share` is the larger of the shares taken from `measured_cpus`.

@@ -1,6 +1,7 @@
 //! The binaries that take part, and where they meet.
 
 use crate::experiment::Network;
+use crate::hosts::Hosts;
 use crate::matrix::{FLOOR, Point, Subject};
 use crate::reach::Link;
 use crate::topology::Names;
@@ -91,6 +92,8 @@ pub(crate) enum Place {
     Veth(Names),
     /// On 127.0.0.1 and this port.
     Loopback(u16),
+    /// At two ends that a file describes.
+    Hosts(Box<Hosts>),
 }
 
 impl Programs {
@@ -99,6 +102,10 @@ impl Programs {
     /// # Errors
     /// A sentence that names those missing and the command that builds them.
     pub(crate) fn check(&self, points: &[Point]) -> Result<()> {
+        if matches!(self.network, Place::Hosts(_)) {
+            // Hosts are asked for theirs.
+            return Ok(());
+        }
         let names = names(points).into_iter();
         let missing: Vec<String> = names.filter(|name| !self.path(name).is_file()).collect();
         ensure!(
@@ -128,6 +135,15 @@ impl Programs {
         programs.into_iter().map(|(name, path)| Ok((name, sha256_hex(&path)?))).collect()
     }
 
+    /// The CPUs of server and generator, as records number them.
+    pub(crate) fn recorded_cpus(&self) -> [usize; 2] {
+        let client_cpu = match &self.network {
+            Place::Hosts(hosts) => hosts.recorded_client_cpu(),
+            Place::Veth(_) | Place::Loopback(_) => self.client_cpu,
+        };
+        [self.server_cpu, client_cpu]
+    }
+
     /// Where a binary lies.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
@@ -140,6 +156,7 @@ impl Place {
         match self {
             Self::Veth(_) => Network::Veth,
             Self::Loopback(_) => Network::Loopback,
+            Self::Hosts(_) => Network::Hosts,
         }
     }
 }

@@ -14,6 +14,8 @@ pub(crate) enum Link {
     Veth,
     /// Shared memory.
     Memif,
+    /// Whatever joins the interfaces of two hosts.
+    Wire,
 }
 
 impl Link {
@@ -23,6 +25,7 @@ impl Link {
             Self::Loopback => "loopback",
             Self::Veth => "veth",
             Self::Memif => "memif",
+            Self::Wire => "wire",
         }
     }
 
@@ -72,8 +75,8 @@ impl Transport {
 
     const fn links(self) -> &'static [Link] {
         match self {
-            Self::Epoll | Self::Uring => &[Link::Loopback, Link::Veth],
-            Self::Xdp => &[Link::Veth],
+            Self::Epoll | Self::Uring => &[Link::Loopback, Link::Veth, Link::Wire],
+            Self::Xdp => &[Link::Veth, Link::Wire],
             Self::Memif => &[Link::Memif],
             Self::Dpdk => &[Link::Memif, Link::Veth],
         }
@@ -90,8 +93,8 @@ impl Mode {
     /// The links that its server can be put on.
     pub(crate) const fn links(self) -> &'static [Link] {
         match self {
-            Self::Epoll | Self::Hyper | Self::Uring => &[Link::Loopback, Link::Veth],
-            Self::Xdp => &[Link::Veth],
+            Self::Epoll | Self::Hyper | Self::Uring => &[Link::Loopback, Link::Veth, Link::Wire],
+            Self::Xdp => &[Link::Veth, Link::Wire],
             Self::Memif => &[Link::Memif],
             Self::Dpdk => &[Link::Memif, Link::Veth],
         }
@@ -99,11 +102,13 @@ impl Mode {
 }
 
 impl Network {
-    /// The links that there are. Shared memory needs no network and is always there.
+    /// The links that there are. Shared memory needs no network and is there on one machine.
     pub(crate) const fn links(self) -> &'static [Link] {
         match self {
             Self::Veth => &[Link::Veth, Link::Memif],
             Self::Loopback => &[Link::Loopback, Link::Memif],
+            // No memory is shared between two machines.
+            Self::Hosts => &[Link::Wire],
         }
     }
 }

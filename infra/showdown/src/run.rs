@@ -7,6 +7,7 @@ use crate::cost;
 use crate::environment;
 use crate::experiment::{Experiment, Network};
 use crate::gate;
+use crate::hosts::{self, Hosts};
 use crate::matrix::{self, Plan, Point};
 use crate::measure::Bench;
 use crate::probe;
@@ -68,19 +69,21 @@ pub(crate) fn run(
     options: &Options,
     events: &Events,
 ) -> Result<Outcome> {
-    let (client_cpu, server_cpu) = choose_cpus(&environment::allowed_cpus()?)?;
     check_tools(&TOOLS)?;
-    let place = choose_place(&experiment)?;
     let mut left_out = Vec::new();
+    let hosts = Hosts::take(&mut experiment, &mut left_out)?;
     if options.builds {
-        left_out = available::build_contenders(&mut experiment, &options.bin_dir, events)?;
+        let not_built = available::build_contenders(&mut experiment, &options.bin_dir, events)?;
+        left_out.extend(not_built);
     }
     left_out.extend(available::retain(&mut experiment, &options.bin_dir)?);
     let Plan { mut points, left_out: impossible } =
         matrix::expand(&experiment, reach::open_files())?;
     left_out.extend(impossible);
     left_out.extend(testpmd::add(&mut points));
-    let programs = Programs {
+    let (client_cpu, server_cpu) = cpus(hosts.as_ref())?;
+    let place = choose_place(&experiment, hosts)?;
+    let mut programs = Programs {
         folder: options.bin_dir.clone(),
         server_cpu,
         client_cpu,
@@ -91,10 +94,12 @@ pub(crate) fn run(
     programs.write_scripts().context("a script for the generator cannot be written")?;
     let seed = *experiment.seed.get_or_insert_with(|| seed_from(Utc::now()));
 
-    // Dropped in reverse: the results folder, then the topology. Children are gone before both.
+    // Dropped in reverse: the results folder, then the topology, then the connections to other
+    // machines. Children are gone before all of them.
+    let (_connections, ends) = hosts::connect(&mut programs, &points, events)?;
     let topology = match &programs.network {
         Place::Veth(names) => Some(Topology::bring_up(names)?),
-        Place::Loopback(_) => None,
+        Place::Loopback(_) | Place::Hosts(_) => None,
     };
     let started = Utc::now();
     let name = format!("{}-{}", started.folder(), experiment.name);
@@ -103,7 +108,7 @@ pub(crate) fn run(
     let (points, refused) = probe::retain(&experiment, points, &programs, events)?;
     left_out.extend(refused);
     let placement = Placement::apply(experiment.softirq, &programs)?;
-    let mut environment = environment::read(&programs, programs.sha256(&points)?)?;
+    let mut environment = ends.map_or_else(|| read_environment(&programs, &points), Ok)?;
     environment.cpu_roles = softirq::roles(experiment.softirq, &programs);
 
     eprintln!(
@@ -134,10 +139,11 @@ pub(crate) fn run(
     let on_contenders = contender::notes(&summary);
     summary.notes.extend(on_contenders);
     summary.notes.extend(profile_notes);
-    summary.notes.push(softirq::note(experiment.softirq).to_owned());
+    summary.notes.push(softirq::note(experiment.softirq, experiment.topology).to_owned());
     summary.notes.extend(left_out.iter().map(|combination| format!("Left out: {combination}.")));
     let table = table::render(&summary, &experiment);
     write_files(&folder, &experiment, &summary, &table, topology.as_ref())?;
+    hosts::write(&programs, &folder)?;
     let folder = folder.finish()?;
     drop(placement);
     topology.map_or(Ok(()), Topology::take_down)?;
@@ -171,8 +177,23 @@ fn round_s(experiment: &Experiment) -> Result<f64> {
     Ok(one * f64::from(u32::try_from(points.len())?))
 }
 
+/// The CPUs of client and server: those that hosts name, or two that this process may use.
+///
+/// # Errors
+/// Where there are no two.
+pub(crate) fn cpus(hosts: Option<&Hosts>) -> Result<(usize, usize)> {
+    match hosts {
+        Some(hosts) => Ok((hosts.client.cpu, hosts.server.cpu)),
+        None => choose_cpus(&environment::allowed_cpus()?),
+    }
+}
+
+fn read_environment(programs: &Programs, points: &[Point]) -> Result<Environment> {
+    environment::read(programs, programs.sha256(points)?)
+}
+
 /// The client gets the first CPU, which also takes most interrupts, and the server the last.
-pub(crate) fn choose_cpus(allowed: &[usize]) -> Result<(usize, usize)> {
+fn choose_cpus(allowed: &[usize]) -> Result<(usize, usize)> {
     match allowed {
         [first, .., last] => Ok((*first, *last)),
         _ => bail!(
@@ -183,8 +204,12 @@ pub(crate) fn choose_cpus(allowed: &[usize]) -> Result<(usize, usize)> {
     }
 }
 
-fn choose_place(experiment: &Experiment) -> Result<Place> {
+fn choose_place(experiment: &Experiment, hosts: Option<Hosts>) -> Result<Place> {
+    if let Some(hosts) = hosts {
+        return Ok(Place::Hosts(Box::new(hosts)));
+    }
     match experiment.topology {
+        Network::Hosts => bail!("experiment {} names no hosts: add --hosts FILE", experiment.name),
         Network::Veth => {
             ensure!(
                 rustix::process::geteuid().is_root(),

@@ -4,7 +4,7 @@
 //! that the client's CPU does much of the server's kernel work, and the other way round. Receive
 //! packet steering or a thread for each NAPI moves that to the CPU of the receiver.
 
-use crate::experiment::Softirq;
+use crate::experiment::{Network, Softirq};
 use crate::programs::{Place, Programs};
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
@@ -109,16 +109,24 @@ pub(crate) fn roles(softirq: Softirq, programs: &Programs) -> BTreeMap<String, S
         Softirq::Rps => "what it receives, by receive packet steering",
         Softirq::ThreadedNapi => "what it receives, in the thread of a NAPI",
     };
-    let role = |who: &str| format!("{who}; soft interrupts of {frames}");
+    let role = |who: &str| match programs.network {
+        Place::Veth(_) | Place::Loopback(_) => format!("{who}; soft interrupts of {frames}"),
+        Place::Hosts(_) => format!("{who}; interrupts of the interface as they are set there"),
+    };
+    let [server_cpu, client_cpu] = programs.recorded_cpus();
     BTreeMap::from([
-        (programs.server_cpu.to_string(), role("server")),
-        (programs.client_cpu.to_string(), role("load generator")),
+        (server_cpu.to_string(), role("server")),
+        (client_cpu.to_string(), role("load generator")),
     ])
 }
 
 /// What the reader of the columns of CPU time must know.
-pub(crate) fn note(softirq: Softirq) -> &'static str {
+pub(crate) fn note(softirq: Softirq, network: Network) -> &'static str {
     match softirq {
+        _ if network == Network::Hosts => {
+            "Each end receives on the CPUs that its interface's interrupts go to, as it was set \
+             before the run."
+        }
         Softirq::Sender => {
             "Whoever sends a packet over veth or loopback also receives it, in a soft interrupt: \
              the client's CPU does that work for requests, the server's for responses."

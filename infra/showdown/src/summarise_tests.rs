@@ -41,6 +41,7 @@ pub(crate) fn environment() -> Environment {
         server_cpu_siblings: Some("1".to_owned()),
         server_cpu: 1,
         client_cpu: 0,
+        client_machine: None,
         cpu_roles: BTreeMap::new(),
         governor: None,
         clock_source: None,

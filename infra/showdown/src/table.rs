@@ -39,6 +39,7 @@ const FLOOR_HEADINGS: [&str; 5] = ["", "frames back/s", "p50", "p99", "p99.9"];
 pub(crate) fn render(summary: &Summary, experiment: &Experiment) -> String {
     let mut text = String::new();
     let Environment { server_cpu, client_cpu, .. } = &summary.environment;
+    let client_cpu = record::cpu_in_words(*client_cpu);
     let effort = &experiment.effort;
     // Writing to a String cannot fail.
     let _ = writeln!(text, "{}: {}", summary.experiment, summary.question);

@@ -1,5 +1,6 @@
 //! The local topology, through the same script that is run by hand.
 
+use crate::hosts::End;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -41,6 +42,22 @@ impl Names {
             client_namespace: format!("{prefix}-client"),
             server_interface: format!("{prefix}-srv0"),
             client_interface: format!("{prefix}-cli0"),
+        }
+    }
+
+    /// The namespace of an end.
+    pub(crate) fn namespace(&self, end: End) -> &str {
+        match end {
+            End::Server => &self.server_namespace,
+            End::Client => &self.client_namespace,
+        }
+    }
+
+    /// The interface of an end.
+    pub(crate) fn interface(&self, end: End) -> &str {
+        match end {
+            End::Server => &self.server_interface,
+            End::Client => &self.client_interface,
         }
     }
 

@@ -9,6 +9,7 @@ use super::per_response::to_f64;
 use crate::matrix::{Point, Subject};
 use crate::measure::{self, Bench, CellFailed};
 use crate::procfs::{self, Interrupts};
+use crate::programs::Place;
 use anyhow::{Context, Result};
 use record::Counts;
 use std::time::{Duration, Instant};
@@ -17,6 +18,9 @@ use std::time::{Duration, Instant};
 pub(crate) const COUNTED_S: u32 = 1;
 /// Time between two readings.
 const PERIOD: Duration = Duration::from_millis(50);
+/// What is said of programs that are not on this machine.
+const BETWEEN_HOSTS: &str =
+    "system calls and the like: counted on one machine only, not between hosts";
 /// Share of the load that is left out at each of its ends.
 const MARGIN: f64 = 0.1;
 
@@ -61,6 +65,9 @@ fn first_line(error: &anyhow::Error) -> String {
 }
 
 fn count(bench: &Bench<'_>, point: &Point) -> Result<Counts> {
+    if matches!(bench.programs.network, Place::Hosts(_)) {
+        return Ok(Counts { unavailable: vec![BETWEEN_HOSTS.to_owned()], ..Counts::default() });
+    }
     // Dropped after the server has ended, however it ends.
     let _site = bench.programs.prepare(point, bench.events)?;
     let (server, _, _) = measure::start_server(point, bench.programs, bench.events)?;

@@ -211,6 +211,8 @@ pub(crate) enum Network {
     Veth,
     /// 127.0.0.1 for kernel servers; needs nothing.
     Loopback,
+    /// Two ends that a file describes, which may be machines.
+    Hosts,
 }
 
 impl Network {
@@ -219,6 +221,7 @@ impl Network {
         match self {
             Self::Veth => "veth",
             Self::Loopback => "loopback",
+            Self::Hosts => "hosts",
         }
     }
 }

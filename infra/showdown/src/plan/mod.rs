@@ -5,8 +5,8 @@
 
 use crate::available;
 use crate::commands::Load;
-use crate::environment;
 use crate::experiment::{Experiment, Network, Overrides};
+use crate::hosts::Hosts;
 use crate::matrix::{self, Plan, Point};
 use crate::probe;
 use crate::programs::{Place, Programs, Rendezvous};
@@ -58,13 +58,17 @@ fn minutes(seconds: f64) -> String {
 /// # Errors
 /// As a run: where the baseline cannot be measured here, or nothing is left.
 pub(crate) fn describe(mut experiment: Experiment, bin_dir: PathBuf) -> Result<String> {
-    let mut left_out = available::retain(&mut experiment, &bin_dir)?;
+    let mut left_out = Vec::new();
+    let hosts = Hosts::take(&mut experiment, &mut left_out)?;
+    left_out.extend(available::retain(&mut experiment, &bin_dir)?);
     let Plan { points, left_out: impossible } = matrix::expand(&experiment, reach::open_files())?;
     left_out.extend(impossible);
-    let (client_cpu, server_cpu) = run::choose_cpus(&environment::allowed_cpus()?)?;
-    let network = match experiment.topology {
-        Network::Veth => Place::Veth(Names::from_environment()),
-        Network::Loopback => Place::Loopback(LOOPBACK_PORT),
+    let (client_cpu, server_cpu) = run::cpus(hosts.as_ref())?;
+    let network = match (hosts, experiment.topology) {
+        (Some(hosts), _) => Place::Hosts(Box::new(hosts)),
+        (None, Network::Veth) => Place::Veth(Names::from_environment()),
+        // Without hosts there is no topology of hosts.
+        (None, Network::Loopback | Network::Hosts) => Place::Loopback(LOOPBACK_PORT),
     };
     let rendezvous = Rendezvous::planned();
     let programs = Programs { folder: bin_dir, server_cpu, client_cpu, network, rendezvous };
@@ -72,6 +76,9 @@ pub(crate) fn describe(mut experiment: Experiment, bin_dir: PathBuf) -> Result<S
     let labels: Vec<String> =
         points.iter().map(|point| matrix::label(&point.cell, &experiment)).collect();
     head(&mut text, &experiment, points.len())?;
+    for command in programs.connect_commands() {
+        let _ = writeln!(text, "  first:    {}", in_words(&command));
+    }
     let steps = matrix::steps(&experiment, &points);
     if !steps.is_empty() {
         let names: Vec<&str> = steps.iter().map(|(step, _)| step.name.as_str()).collect();
@@ -112,6 +119,7 @@ fn head(text: &mut String, experiment: &Experiment, cells: usize) -> Result<()> 
     let needs = match experiment.topology {
         Network::Veth => "Needs root: two network namespaces joined by a veth pair.",
         Network::Loopback => "Needs no privilege: loopback.",
+        Network::Hosts => "Needs the two hosts; all commands are given on this machine.",
     };
     let _ = writeln!(text, "{needs}");
     Ok(())

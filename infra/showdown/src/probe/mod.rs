@@ -8,7 +8,7 @@ use crate::experiment::{Experiment, Wait};
 use crate::gate::is_same_server;
 use crate::matrix::{self, Point};
 use crate::measure::READY_MAX;
-use crate::process::{Events, Process};
+use crate::process::Events;
 use crate::programs::Programs;
 use anyhow::{Result, ensure};
 use std::time::{Duration, Instant};
@@ -64,7 +64,7 @@ pub(crate) fn retain(
 fn refusal(point: &Point, programs: &Programs, events: &Events) -> Result<Option<String>> {
     let _site = programs.prepare(point, events)?;
     let command = programs.server_command(point);
-    let server = Process::spawn(events, &format!("server-{}", point.cell.mode), command)?;
+    let server = programs.spawn(events, &format!("server-{}", point.cell.mode), command)?;
     let is_decided = || server.has_ended() || server.event_line("ready").is_some();
     events.wait_until(Instant::now() + READY_MAX, is_decided)?;
     if !server.has_ended() && server.event_line("ready").is_some() {

@@ -14,7 +14,7 @@ use crate::cost::process_tree;
 use crate::matrix::{Point, Subject};
 use crate::measure::{self, Bench, CellFailed};
 use crate::process::{Events, Process};
-use crate::programs::check_tools;
+use crate::programs::{Place, check_tools};
 use anyhow::{Context, Result, ensure};
 use folded::Stacks;
 use signal_hook::consts::SIGTERM;
@@ -55,6 +55,11 @@ pub(crate) fn profile_all(
     points: &[Point],
     labels: &[String],
 ) -> Result<Vec<String>> {
+    if matches!(bench.programs.network, Place::Hosts(_)) {
+        return Ok(vec![
+            "No profiles: perf samples on one machine only, not between hosts.".to_owned(),
+        ]);
+    }
     if let Err(missing) = check_tools(&[("perf", "linux-perf")]) {
         return Ok(vec![format!("No profiles: {missing}.")]);
     }

@@ -23,9 +23,16 @@ pub(super) fn facts(environment: &Environment) -> Vec<Fact> {
         .map_or_else(|| "not known".to_owned(), |memory| bytes(float(memory)));
     let cpus = format!(
         "{}; server on CPU {}, client on CPU {}",
-        environment.cpus_online, environment.server_cpu, environment.client_cpu
+        environment.cpus_online,
+        environment.server_cpu,
+        record::cpu_in_words(environment.client_cpu)
     );
-    [
+    let client = environment.client_machine.as_ref().map(|client| {
+        let (cpu, system) = (or(&client.cpu_model), or(&client.distribution));
+        let kernel = &client.kernel_release;
+        ("client's machine", format!("{cpu}; {system}, kernel {kernel}"))
+    });
+    let of_server = [
         ("processor", or(&environment.cpu_model)),
         ("machine", machine.to_owned()),
         ("CPUs online", cpus),
@@ -40,9 +47,9 @@ pub(super) fn facts(environment: &Environment) -> Vec<Fact> {
         ("showdown", format!("{} ({})", environment.showdown_version, environment.build_profile)),
         ("compiler", environment.rustc_version.clone()),
         ("source", git),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .to_vec()
+    ];
+    let facts = of_server.into_iter().chain(client);
+    facts.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// Tables of knobs, each under its name; empty ones are left out.

@@ -4,6 +4,7 @@ use crate::experiment::{Experiment, FewerValues, Mode, Offloads, Overrides, Serv
 use crate::reach::Transport;
 use anyhow::Result;
 use clap::Args;
+use std::path::PathBuf;
 
 /// An experiment and other values for it.
 #[derive(Args)]
@@ -20,6 +21,10 @@ pub(crate) struct Selection {
     /// Whole seconds of each measurement
     #[arg(long, value_name = "SECONDS")]
     duration: Option<u32>,
+    /// Run servers and generator on the two ends that this file describes: machines reached by
+    /// ssh, or anything else that a command enters; see infra/hosts
+    #[arg(long, value_name = "FILE")]
+    hosts: Option<PathBuf>,
     /// Seed of the order of measurements [default: drawn and recorded]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -89,6 +94,7 @@ impl Selection {
             seed: self.seed,
             rounds: self.rounds,
             duration_s: self.duration,
+            hosts: self.hosts,
         };
         Experiment::load(&self.experiment)?.with(&overrides)
     }

@@ -5,8 +5,8 @@
 
 use crate::contender::{CONTENDER, Contender, Ready};
 use crate::matrix::{Point, Subject};
-use crate::process::{Events, Process};
-use crate::programs::Programs;
+use crate::process::{Ended, Events, Process};
+use crate::programs::{Place, Programs};
 use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 /// Seconds that each command of a contender's setup or teardown gets.
 const COMMAND_S_MAX: u32 = 30;
+/// Time that another end gets to start a program.
+const START_MAX: Duration = Duration::from_secs(15);
 /// Time between two looks at the ports that somebody listens on: nothing tells when one is opened.
 const LOOK: Duration = Duration::from_millis(10);
 /// State of a listening socket in `/proc/net/tcp`.
@@ -45,6 +47,42 @@ impl Programs {
             self.prepare_contender(contender, point, events, &mut prepared)?;
         }
         Ok(prepared)
+    }
+
+    /// Starts a program by its command, and waits until it runs where that is at another end.
+    ///
+    /// # Errors
+    /// Where it cannot be started, with what the other end says; and
+    /// [`crate::process::Interrupted`].
+    pub(crate) fn spawn(
+        &self,
+        events: &Events,
+        name: &str,
+        command: Vec<String>,
+    ) -> Result<Process> {
+        if !matches!(self.network, Place::Hosts(_)) {
+            return Process::spawn(events, name, command);
+        }
+        let process = Process::spawn_remote(events, name, command)?;
+        let has_started = || process.event_line("started").is_some();
+        events.wait_until(Instant::now() + START_MAX, || has_started() || process.has_ended())?;
+        if !has_started() && !process.has_ended() {
+            return Err(process.failure("was not started at its end in time"));
+        }
+        Ok(process)
+    }
+
+    /// Puts the report of a program that has ended where it is looked for; one that ran here wrote
+    /// it there itself.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub(crate) fn deliver(&self, ended: &Ended, json: &Path) -> Result<()> {
+        let written = ended.written();
+        if !matches!(self.network, Place::Hosts(_)) || written.is_empty() {
+            return Ok(());
+        }
+        fs::write(json, written).with_context(|| format!("{} cannot be written", json.display()))
     }
 
     /// The commands that prepare the ground for a contender; none for servers of ours.

@@ -248,6 +248,7 @@ fn environment() -> Environment {
         sysctls: map(&[("net/ipv4/tcp_rmem", "4096 131072 6291456")]),
     };
     Environment {
+        client_machine: None,
         cpu_roles: BTreeMap::new(),
         command_line: ["showdown", "run", "it's mine.toml"].map(str::to_owned).to_vec(),
         showdown_version: "0.1.0".to_owned(),
