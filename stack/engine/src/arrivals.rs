@@ -48,15 +48,20 @@ impl<A: App, T: Tcp> Core<A, T> {
         if self.table.len() * (Self::CONNECTION_BYTES + BUFFER_BYTES) < LOOK_AHEAD_BYTES {
             return;
         }
-        for (place, frame) in ahead.iter_mut().zip(frames) {
-            let flow = peek_flow(queue.bytes(frame));
+        let flows = || frames.iter().map(|frame| peek_flow(queue.bytes(frame)));
+        let mut sum = 0;
+        // Whether a search goes on depends on what it finds, so that one which is guessed wrong
+        // would keep the next ones waiting for the memory: first there is no search, only loads.
+        for flow in flows().flatten() {
+            sum ^= self.table.touch_flow(flow);
+        }
+        for (place, flow) in ahead.iter_mut().zip(flows()) {
             *place = flow.and_then(|flow| self.table.find(flow)).unwrap_or(NOWHERE);
         }
         if frames.len() < 2 {
             return;
         }
         let connections = || ahead.iter().filter_map(|place| self.table.look_at(*place));
-        let mut sum = 0;
         for connection in connections() {
             sum ^= connection.touch() ^ self.tcp.touch(&connection.tcp);
         }

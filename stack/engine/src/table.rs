@@ -260,6 +260,12 @@ impl<C, T> Table<C, T> {
         self.flows.find(flow)
     }
 
+    /// A word of where [`find`](Self::find) would begin to look, to have it at hand.
+    #[inline]
+    pub(crate) fn touch_flow(&self, flow: Flow) -> u64 {
+        self.flows.touch(flow)
+    }
+
     /// As [`find`](Self::find), for who looked ahead and found `place`, or nothing. Since then the
     /// connection may have gone, and another one may be there.
     #[inline(always)]
