@@ -24,7 +24,7 @@ use crate::table;
 use crate::testpmd;
 use crate::topology::{Names, Topology};
 use anyhow::{Context, Result, bail, ensure};
-use record::{Counts, Failure, Measurement, Summary};
+use record::{Counts, Environment, Failure, Measurement, Summary};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -111,17 +111,7 @@ pub(crate) fn run(
     let mut environment = ends.map_or_else(|| read_environment(&programs, &points), Ok)?;
     environment.cpu_roles = softirq::roles(experiment.softirq, &programs);
 
-    eprintln!(
-        "{}: {}, {} of {} s, about {:.0} s in all",
-        experiment.name,
-        count_of(points.len(), "cell"),
-        count_of(experiment.effort.rounds as usize, "round"),
-        experiment.effort.duration_s,
-        estimate_s(&experiment)?
-    );
-    for combination in &left_out {
-        eprintln!("left out: {combination}");
-    }
+    announce(&experiment, points.len(), &left_out)?;
     let verdicts = gate::examine(&points, &programs, events, folder.path())?;
     let points = gate::admitted(&experiment, points, &verdicts)?;
     let bench = bench(&experiment, &programs, events, &folder);
@@ -148,6 +138,22 @@ pub(crate) fn run(
     drop(placement);
     topology.map_or(Ok(()), Topology::take_down)?;
     Ok(Outcome { folder, table })
+}
+
+/// Says what will run, how long it takes, and what was left out.
+fn announce(experiment: &Experiment, cells: usize, left_out: &[String]) -> Result<()> {
+    eprintln!(
+        "{}: {}, {} of {} s, about {:.0} s in all",
+        experiment.name,
+        count_of(cells, "cell"),
+        count_of(experiment.effort.rounds as usize, "round"),
+        experiment.effort.duration_s,
+        estimate_s(experiment)?
+    );
+    for combination in left_out {
+        eprintln!("left out: {combination}");
+    }
+    Ok(())
 }
 
 /// About how long an experiment takes where no round is disturbed, in seconds.
