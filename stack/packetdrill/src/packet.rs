@@ -137,7 +137,7 @@ pub(crate) fn emit(
     ip.set_dscp(ip_fields.tos >> 2);
     ip.set_ecn(ip_fields.tos & 3);
     ip.set_total_len(total);
-    ip.set_dont_frag(true);
+    ip.set_dont_frag(ip_fields.dont_fragment);
     ip.set_hop_limit(ip_fields.ttl);
     ip.set_next_header(IpProtocol::Tcp);
     ip.set_src_addr(source);
@@ -153,11 +153,13 @@ pub(crate) struct IpFields {
     pub(crate) ttl: u8,
     /// `IP_TOS`
     pub(crate) tos: u8,
+    /// `IP_MTU_DISCOVER`: whether routers that the packet is too large for are to say so.
+    pub(crate) dont_fragment: bool,
 }
 
 impl Default for IpFields {
     fn default() -> Self {
-        Self { ttl: 64, tos: 0 }
+        Self { ttl: 64, tos: 0, dont_fragment: true }
     }
 }
 

@@ -64,6 +64,8 @@ pub(crate) struct Options {
     pub(crate) user_timeout: Option<Duration>,
     /// `SO_LINGER`
     pub(crate) linger: Option<Duration>,
+    /// `TCP_INQ`: `recvmsg` says how much there is still to be read.
+    pub(crate) tells_unread: bool,
     pub(crate) ip: IpFields,
 }
 
@@ -79,6 +81,7 @@ impl Options {
             keep_alive: profile.keep_alive,
             user_timeout: None,
             linger: None,
+            tells_unread: false,
             ip: IpFields::default(),
         }
     }

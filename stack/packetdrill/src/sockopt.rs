@@ -53,6 +53,16 @@ impl World {
             (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT) => {
                 options.user_timeout = Some(Duration::from_millis(count(number)?.into()));
             }
+            (libc::IPPROTO_TCP, libc::TCP_INQ) => options.tells_unread = flag(number)?,
+            (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER) => {
+                // A byte will do for the options of IPv4, as it does for Linux.
+                let mode = *value.first().ok_or(Stop::Errno(libc::EINVAL))?;
+                options.ip.dont_fragment = match i32::from(mode) {
+                    libc::IP_PMTUDISC_DONT => false,
+                    libc::IP_PMTUDISC_WANT | libc::IP_PMTUDISC_DO => true,
+                    _ => return fail(libc::EINVAL),
+                };
+            }
             (libc::IPPROTO_IP, libc::IP_TTL) => options.ip.ttl = byte(number)?,
             (libc::IPPROTO_IP, libc::IP_TOS) => {
                 options.ip.tos = *value.first().ok_or(Stop::Errno(libc::EINVAL))?;
@@ -106,6 +116,7 @@ impl World {
             (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE) => options.keep_alive.idle.as_secs(),
             (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL) => options.keep_alive.interval.as_secs(),
             (libc::IPPROTO_TCP, libc::TCP_KEEPCNT) => options.keep_alive.probes.into(),
+            (libc::IPPROTO_TCP, libc::TCP_INQ) => return Ok(options.tells_unread.into()),
             (libc::IPPROTO_IP, libc::IP_TTL) => options.ip.ttl.into(),
             (libc::IPPROTO_IP, libc::IP_TOS) => options.ip.tos.into(),
             _ => return fail(libc::ENOPROTOOPT),
@@ -127,6 +138,20 @@ impl World {
             libc::F_GETFD | libc::F_SETFD => Ok(0),
             _ => fail(libc::EINVAL),
         }
+    }
+
+    /// What `TCP_INQ` has `recvmsg` say: bytes still to be read, `None` where it is off. Behind the
+    /// last of them the end counts as one, so that somebody reads it.
+    pub(crate) fn unread_hint(&mut self, fd: Fd) -> Outcome<Option<i32>> {
+        let socket = self.socket_of(fd)?;
+        let Role::Stream(id) = socket.role else { return Ok(None) };
+        if !socket.options.tells_unread {
+            return Ok(None);
+        }
+        let connection = self.connections.get(&id).ok_or(Stop::Errno(libc::EBADF))?;
+        let count = connection.input.len();
+        let count = if count == 0 { usize::from(connection.tcb.is_eof()) } else { count };
+        i32::try_from(count).map(Some).map_err(|_| Stop::Errno(libc::EINVAL))
     }
 
     /// The number that an `ioctl` asks for.

@@ -308,9 +308,29 @@ extern "C" fn recvmsg(user: User, fd: c_int, message: *mut msghdr, flags: c_int)
     // SAFETY: the caller of `recvmsg` owns the header that it points to until it returns.
     let message = unsafe { &mut *message };
     message.msg_namelen = 0;
-    message.msg_controllen = 0;
     message.msg_flags = 0;
-    to_c(scatter(user, fd, message.msg_iov, message.msg_iovlen, flags))
+    let received = scatter(user, fd, message.msg_iov, message.msg_iovlen, flags);
+    to_c(received.and_then(|count| tell_unread(user, fd, message).map(|()| count)))
+}
+
+/// Writes the control message of `TCP_INQ`, where that is on: how much there is still to be read.
+fn tell_unread(user: User, fd: c_int, message: &mut msghdr) -> Result<(), i32> {
+    let room = message.msg_controllen;
+    message.msg_controllen = 0;
+    let Some(unread) = at_once(user, |world| world.unread_hint(fd))? else { return Ok(()) };
+    // A `cmsghdr`, whose length does not count the padding behind it, and an `int`.
+    let fields = [libc::IPPROTO_TCP, libc::TCP_CM_INQ, unread];
+    let len = size_of::<usize>() + size_of_val(&fields);
+    let mut control = len.to_ne_bytes().to_vec();
+    control.extend(fields.iter().flat_map(|field| field.to_ne_bytes()));
+    control.resize(len.next_multiple_of(size_of::<usize>()), 0);
+    if control.len() > room {
+        message.msg_flags |= libc::MSG_CTRUNC;
+        return Ok(());
+    }
+    bytes_mut(message.msg_control, control.len())?.copy_from_slice(&control);
+    message.msg_controllen = control.len();
+    Ok(())
 }
 
 fn parts<'a>(vector: *const iovec, count: usize) -> Result<&'a [iovec], i32> {

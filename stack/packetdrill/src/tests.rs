@@ -235,3 +235,32 @@ fn a_call_with_a_time_out_returns_when_it_is_over() {
 fn at(shared: &Shared) -> Instant {
     shared.call(None, fail(0), |world| Ok(world.now)).expect("it does not fail")
 }
+
+#[test]
+fn what_is_still_to_be_read_is_told_and_the_end_is_one() {
+    let (mut world, fd, next) = accepted();
+    assert_eq!(world.unread_hint(fd), Ok(None), "nobody asked");
+    world.setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INQ, &1_i32.to_ne_bytes()).expect("known");
+    let text = segment(Flags::ACK | Flags::FIN, 1, next);
+    hears(&mut world, &text, b"text");
+    assert_eq!(world.unread_hint(fd), Ok(Some(4)));
+    assert_eq!(receive(&mut world, fd), Ok(b"text".to_vec()));
+    assert_eq!(world.unread_hint(fd), Ok(Some(1)));
+}
+
+#[test]
+fn fragments_are_forbidden_unless_the_program_does_not_mind() {
+    const DONT_FRAGMENT: u8 = 0x40;
+    let (mut world, fd, _) = accepted();
+    let on = 1_i32.to_ne_bytes();
+    world.setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, &on).expect("known");
+    let mut flags_with = |mode: i32| {
+        let mode = [u8::try_from(mode).expect("small")];
+        world.setsockopt(fd, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, &mode).expect("known");
+        assert_eq!(world.send(fd, b"text", 0, &mut 0), Ok(4));
+        let (_, packet) = world.sniff().expect("a segment");
+        packet[6]
+    };
+    assert_eq!(flags_with(libc::IP_PMTUDISC_DO), DONT_FRAGMENT);
+    assert_eq!(flags_with(libc::IP_PMTUDISC_DONT), 0);
+}
