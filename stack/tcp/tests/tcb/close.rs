@@ -153,6 +153,8 @@ fn with_unread_input_it_resets() {
     scene.takes_all();
     scene.closes();
     scene.says("RA", 1, 1);
+    assert_eq!(scene.tcb.closed(), Some(Closed::Aborted));
+    scene.is_silent();
 }
 
 #[test]

@@ -91,6 +91,25 @@ fn silly_windows_are_avoided() {
     scene.says_data("A", 2000, 1, 1000);
 }
 
+/// MUST-1: 40,000 is not a negative number, for what is sent either.
+#[test]
+fn a_window_with_the_highest_bit_set_is_filled() {
+    let mut scene = Scene::established();
+    let mut acked = 1;
+    while scene.tcb.cwnd_bytes() < 45_000 {
+        let count = scene.tcb.cwnd_bytes();
+        scene.puts(count);
+        scene.takes_all();
+        acked += count;
+        scene.hears(&seg("A", 1, acked));
+    }
+    scene.hears(&Segment { wnd: 40_000, ..seg("A", 1, acked) });
+    scene.takes_all();
+    scene.puts(60_000);
+    assert_eq!(scene.takes_all().len(), 40);
+    assert_eq!(scene.tcb.snd().nxt, scene.tcb.snd().una + 40_000);
+}
+
 #[test]
 fn half_of_a_small_window_is_worth_a_segment() {
     let mut scene = Scene::syn_received();
