@@ -47,7 +47,7 @@ fn every_shipped_experiment_parses_and_has_a_quick_form() {
 #[test]
 fn axes_left_out_have_one_value() {
     let experiment = Experiment::parse("test", GOOD).unwrap();
-    assert_eq!(experiment.axes.tcp, [Tcp::Smoltcp]);
+    assert_eq!(experiment.axes.tcp, [Tcp::Native]);
     assert_eq!(experiment.axes.wait, [Wait::Block]);
     assert_eq!(experiment.axes.transport, [Transport::Epoll]);
     assert_eq!(experiment.axes.path, ["/plaintext"]);

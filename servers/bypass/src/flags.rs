@@ -42,7 +42,7 @@ const BUFFER_MAX: u64 = 16 * 1024 * 1024;
 #[command(next_help_heading = "Userspace TCP")]
 pub struct StackFlags {
     /// Which TCP implementation runs the connections
-    #[arg(long, value_enum, default_value_t = TcpChoice::Smoltcp)]
+    #[arg(long, value_enum, default_value_t = TcpChoice::Native)]
     pub tcp: TcpChoice,
     /// Receive buffer of each connection in bytes; memory is taken as it is used
     #[arg(

@@ -279,7 +279,7 @@ pub(crate) struct Axes {
 }
 
 fn default_tcp() -> Vec<Tcp> {
-    vec![Tcp::Smoltcp]
+    vec![Tcp::Native]
 }
 
 fn default_wait() -> Vec<Wait> {
