@@ -40,6 +40,10 @@ pub struct Summary {
     /// The steps of a waterfall, in their order; empty for other experiments.
     #[serde(default)]
     pub steps: Vec<Step>,
+    /// The signal that ended the run before its time: `SIGTERM`; absent otherwise, and before
+    /// version 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interrupted: Option<String>,
     /// Cells without figures, because half of their measurements or more failed, or because those of
     /// their baseline did. Absent before version 4.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

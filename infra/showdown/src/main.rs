@@ -218,7 +218,9 @@ fn run(arguments: Run) -> Result<ExitCode> {
         print(&format!("page:    {}\n", page.display()))?;
     }
     print(&format!("results: {}\n", outcome.folder.display()))?;
-    page.map(|_| ExitCode::SUCCESS)
+    page?;
+    // The folder is whole; that the run was not is for whoever started it to know.
+    outcome.interrupted.map_or(Ok(ExitCode::SUCCESS), |by| Err(by.into()))
 }
 
 fn make_report(arguments: &report::Arguments) -> Result<ExitCode> {

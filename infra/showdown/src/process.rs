@@ -26,11 +26,22 @@ const LINE_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of standard error that are kept, from the end.
 const STDERR_BYTES_MAX: usize = 16 * 1024;
 
+/// Signals within this time of the first are the same wish: `timeout` sends one to the program and
+/// one to its group.
+const SAME_MOMENT: Duration = Duration::from_millis(500);
+
 /// The user asked this program to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Interrupted {
     /// Number of the signal.
     pub(crate) signal: i32,
+}
+
+impl Interrupted {
+    /// Its name: `SIGTERM`.
+    pub(crate) fn name(self) -> &'static str {
+        signal_hook::low_level::signal_name(self.signal).unwrap_or("a signal")
+    }
 }
 
 impl fmt::Display for Interrupted {
@@ -55,7 +66,8 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// Takes over SIGINT, SIGTERM and SIGHUP.
+    /// Takes over SIGINT, SIGTERM and SIGHUP: the first of them ends a run in order, and one that
+    /// comes later aborts the program.
     ///
     /// # Errors
     /// Where a handler cannot be installed.
@@ -66,10 +78,17 @@ impl Events {
         let handle = signals.handle();
         let to = sender.clone();
         thread::spawn(move || {
+            let mut first: Option<Instant> = None;
             for signal in &mut signals {
-                // The receiver is gone only when the program is ending anyway.
-                if to.send(Event::Signal(signal)).is_err() {
-                    break;
+                match first {
+                    Some(at) if at.elapsed() > SAME_MOMENT => abort(signal),
+                    Some(_) => {}
+                    // The receiver is gone only when the program is ending anyway.
+                    None if to.send(Event::Signal(signal)).is_err() => break,
+                    None => {
+                        first = Some(Instant::now());
+                        tell("interrupted: ending in order; a second signal aborts at once");
+                    }
                 }
             }
         });
@@ -120,6 +139,22 @@ impl Drop for Events {
     fn drop(&mut self) {
         self.signals.close();
     }
+}
+
+/// Ends this program with nothing put in order. Its children are ended by the kernel, and the next
+/// run removes what is left of the topology.
+fn abort(signal: i32) -> ! {
+    tell(&format!(
+        "aborted by signal {signal}; what is left of the topology goes with the next run, or by: \
+         showdown topology down"
+    ));
+    std::process::exit(128 + signal)
+}
+
+/// Says something on standard error, which may be gone with its terminal: then nobody is left to
+/// tell.
+fn tell(what: &str) {
+    drop(writeln!(std::io::stderr(), "showdown: {what}"));
 }
 
 /// What a child has shown so far; its threads write it.

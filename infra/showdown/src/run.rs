@@ -11,7 +11,7 @@ use crate::hosts::{self, Hosts};
 use crate::matrix::{self, Plan, Point};
 use crate::measure::Bench;
 use crate::probe;
-use crate::process::Events;
+use crate::process::{Events, Interrupted};
 use crate::profile;
 use crate::programs::{Place, Programs, Rendezvous, check_tools};
 use crate::progress::Progress;
@@ -57,10 +57,13 @@ pub(crate) struct Outcome {
     pub(crate) folder: PathBuf,
     /// The table for the terminal.
     pub(crate) table: String,
+    /// What ended the run before its time.
+    pub(crate) interrupted: Option<Interrupted>,
 }
 
 /// Runs an experiment. Whatever was started or brought up is gone when it returns, whether it
-/// succeeds, fails or is interrupted.
+/// succeeds, fails or is interrupted; where a round was finished by then, it leaves a results folder
+/// that says so.
 ///
 /// # Errors
 /// A sentence with the cure where something is missing or fails; [`crate::process::Interrupted`].
@@ -117,12 +120,12 @@ pub(crate) fn run(
     let bench = bench(&experiment, &programs, events, &folder);
     let series =
         Series { experiment: &experiment, points: &points, environment: &environment, seed };
-    let taken = take_rounds(series, &bench, &mut folder)?;
-    let profile_notes = if options.profile {
-        profile::profile_all(&bench, &points, &labels(&experiment, &points))?
-    } else {
-        Vec::new()
-    };
+    let mut taken = take_rounds(series, &bench, &mut folder)?;
+    let mut profile_notes = Vec::new();
+    if options.profile && taken.interrupted().is_none() {
+        let labels = labels(&experiment, &points);
+        profile_notes = taken.unless_interrupted(profile::profile_all(&bench, &points, &labels))?;
+    }
     let span = Span { started_utc: started.rfc3339(), finished_utc: Utc::now().rfc3339() };
     let mut summary = summary_of(series, &taken, span)?;
     summary.conformance = verdicts;
@@ -134,10 +137,10 @@ pub(crate) fn run(
     let table = table::render(&summary, &experiment);
     write_files(&folder, &experiment, &summary, &table, topology.as_ref())?;
     hosts::write(&programs, &folder)?;
-    let folder = folder.finish()?;
+    let (folder, interrupted) = (folder.finish()?, taken.interrupted());
     drop(placement);
     topology.map_or(Ok(()), Topology::take_down)?;
-    Ok(Outcome { folder, table })
+    Ok(Outcome { folder, table, interrupted })
 }
 
 /// Says what will run, how long it takes, and what was left out.
@@ -328,11 +331,16 @@ fn summary_of(series: Series<'_>, taken: &Taken, span: Span) -> Result<Summary> 
     rounds.superseded = rounds::superseded(measurements, experiment);
     rounds.stop = Some(ended.stop(experiment, rounds.used.len(), widest));
     let Standing { points, failed, .. } = standing;
+    if let Some(interrupted) = taken.interrupted().filter(|_| rounds.used.is_empty()) {
+        let why = "no round was finished, so that there is no results folder";
+        return Err(anyhow::Error::new(interrupted).context(why));
+    }
     ensure!(!points.is_empty(), "no cell has figures: {}", rounds::failed_notes(&failed).join(" "));
     let environment = environment.clone();
     let mut summary = summarise(experiment, &points, measurements, rounds, environment, span)?;
     summary.notes.extend(rounds::failed_notes(&failed));
     summary.failed = failed;
+    summary.interrupted = taken.interrupted().map(|by| by.name().to_owned());
     Ok(summary)
 }
 

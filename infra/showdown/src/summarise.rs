@@ -79,6 +79,7 @@ pub(crate) fn summarise(
         cells,
         floors,
         steps,
+        interrupted: None,
         failed: Vec::new(),
         conformance: Vec::new(),
         rounds,

@@ -442,6 +442,67 @@ fn a_signal_ends_the_run_and_all_that_it_started() {
     }
 }
 
+/// The generator interrupts the run that started it under its sixth load: two rounds are finished,
+/// and the third has one measurement of two.
+#[test]
+fn an_interrupted_run_leaves_its_finished_rounds_in_a_folder_that_says_so() {
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let stage = Stage::new(&format!("unfinished-{signal}"));
+        let sixth = format!(
+            "echo >>\"$folder/loads\"\n[ \"$(wc -l <\"$folder/loads\")\" = 6 ] && kill -{signal} \
+             $PPID && exec sleep 60\nrequests=1000\n"
+        );
+        stage.script("loadgen", &LOADGEN.replace("requests=1000\n", &sixth));
+        let experiment = EXPERIMENT.replace("[disturbed]", "counts = false\n[disturbed]");
+        fs::write(stage.folder.join("fake.toml"), experiment).unwrap();
+        let output = stage.run();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{stderr}");
+        stage.nothing_runs();
+        assert!(stderr.contains("a second signal aborts at once"), "{stderr}");
+
+        let results = stage.results();
+        let [folder] = results.as_slice() else { panic!("{results:?}") };
+        let summary = json(&folder.join("summary.json"));
+        assert_eq!(summary["interrupted"], format!("SIG{signal}"));
+        assert_eq!(summary["rounds"]["used"], serde_json::json!([1, 2]));
+        let unfinished = &summary["rounds"]["disturbed"][0];
+        assert_eq!((&unfinished["round"], &unfinished["used"]), (&3.into(), &false.into()));
+        assert_eq!(unfinished["reasons"][0]["rule"], "unfinished");
+        assert_eq!(summary["modes"]["hyper"]["ratio_to_baseline"]["median"], 1.5);
+        let rounds = fs::read_to_string(folder.join("rounds.jsonl")).unwrap();
+        assert_eq!(rounds.lines().count(), 5, "what was measured is kept");
+        let said = format!("INTERRUPTED by SIG{signal} after 2 of 4 rounds");
+        for file in ["table.txt", "report.html"] {
+            let text = fs::read_to_string(folder.join(file)).unwrap();
+            assert!(text.contains(&said), "{file}:\n{text}");
+        }
+    }
+}
+
+/// The generator sends the first signal when it loads the contender, whose teardown takes long and
+/// sends the second.
+#[test]
+fn a_second_signal_aborts_what_the_first_one_began() {
+    let stage = Stage::new("aborted");
+    stage.script("theirs", THEIRS);
+    let interrupts = "if ! grep -q server-epoll \"/proc/$(tail -n 1 \
+                      \"$folder/pids\")/cmdline\"; then\n  echo $PPID >run\n  kill -TERM $PPID\n  \
+                      exec sleep 60\nfi\nrequests=1000\n";
+    stage.script("loadgen", &LOADGEN.replace("requests=1000\n", interrupts));
+    let teardown = "[ -e run ] || exit 0; sleep 1; kill -TERM $(cat run); exec sleep 5";
+    let contender = CONTENDER.replace("echo teardown >>log; rm {dir}/conf", teardown);
+    assert!(contender.contains("sleep 5"), "{contender}");
+    let experiment = EXPERIMENT.replace("\"epoll\", \"hyper\"", "\"epoll\"");
+    let experiment = experiment.replace("[disturbed]", "counts = false\n[disturbed]");
+    fs::write(stage.folder.join("fake.toml"), experiment + &contender).unwrap();
+    let output = stage.run();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(143), "{stderr}");
+    assert!(stderr.contains("a second signal aborts at once"), "{stderr}");
+    assert!(stderr.contains("showdown: aborted by signal 15"), "{stderr}");
+}
+
 #[test]
 fn missing_binaries_are_named_before_anything_starts() {
     let stage = Stage::new("missing");

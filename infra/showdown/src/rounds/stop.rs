@@ -3,6 +3,7 @@
 use super::standing::Standing;
 use crate::experiment::Experiment;
 use crate::matrix::{self, Point};
+use crate::process::Interrupted;
 use crate::statistics::{self, SAMPLES_FOR_CI95};
 use crate::summarise::count_of;
 use record::{Cell, Stop};
@@ -92,6 +93,8 @@ pub(crate) enum Ended {
     Repeats,
     /// The time was used up.
     Budget,
+    /// The user asked for it.
+    Interrupted(Interrupted),
 }
 
 impl Ended {
@@ -109,6 +112,13 @@ impl Ended {
             Self::Budget => format!(
                 "Only {used} of {} rounds are used: the {} s allowed were used up",
                 effort.rounds, effort.budget_s
+            ),
+            // In capitals, as every note that warns.
+            Self::Interrupted(by) => format!(
+                "INTERRUPTED by {} after {used} of {} rounds: what was measured until then is all \
+                 that there is",
+                by.name(),
+                effort.rounds
             ),
         };
         let widest = widest.unwrap_or(Widest { half_width: 0.0, label: String::new() });

@@ -4,6 +4,7 @@ use super::{Ended, Standing, clean, from_outside, judge, standing, widest, words
 use crate::experiment::Experiment;
 use crate::matrix::{self, Point, Subject};
 use crate::measure::CellFailed;
+use crate::process::Interrupted;
 use crate::statistics;
 use crate::summarise::count_of;
 use anyhow::{Result, ensure};
@@ -77,8 +78,31 @@ pub(crate) struct Taken {
     pub(crate) ended: Ended,
 }
 
+impl Taken {
+    /// What ended the run before its time.
+    pub(crate) fn interrupted(&self) -> Option<Interrupted> {
+        match self.ended {
+            Ended::Interrupted(by) => Some(by),
+            Ended::Narrow | Ended::Complete | Ended::Repeats | Ended::Budget => None,
+        }
+    }
+
+    /// What came of something that followed the rounds; an interruption of it ends the run, whose
+    /// rounds are not lost by that.
+    ///
+    /// # Errors
+    /// All others.
+    pub(crate) fn unless_interrupted(&mut self, came: Result<Vec<String>>) -> Result<Vec<String>> {
+        let Err(error) = came else { return came };
+        let Some(by) = error.downcast_ref::<Interrupted>() else { return Err(error) };
+        self.ended = Ended::Interrupted(*by);
+        Ok(Vec::new())
+    }
+}
+
 /// Measures rounds until there are enough undisturbed ones, or until no more are allowed. A cell
-/// that gives no figure ends nothing, as long as there is another one to measure.
+/// that gives no figure ends nothing, as long as there is another one to measure; where the user
+/// interrupts, what was measured until then is returned.
 ///
 /// # Errors
 /// As [`Source::measure`] and [`Source::keep`], and where no server gives any figure.
@@ -86,7 +110,13 @@ pub(crate) fn take(series: Series<'_>, source: &mut impl Source) -> Result<Taken
     let budget = Budget::new(series.experiment, source.now());
     let (measurements, failures) = (Vec::new(), Vec::new());
     let mut taking = Taking { series, source, budget, measurements, failures };
-    let ended = taking.rounds()?;
+    let ended = match taking.rounds() {
+        Ok(ended) => ended,
+        Err(error) => match error.downcast_ref::<Interrupted>() {
+            Some(by) => Ended::Interrupted(*by),
+            None => return Err(error),
+        },
+    };
     let Taking { measurements, failures, .. } = taking;
     Ok(Taken { measurements, failures, ended })
 }

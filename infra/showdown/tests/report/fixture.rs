@@ -170,6 +170,7 @@ pub(crate) fn summary(cells: &[(Cell, f64)]) -> Summary {
         cells: cells.iter().map(figures_of).collect(),
         floors: Vec::new(),
         steps: Vec::new(),
+        interrupted: None,
         failed: Vec::new(),
         conformance: vec![verdict("epoll", 0), verdict("uring", 2)],
         rounds: rounds(),
