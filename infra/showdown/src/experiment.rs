@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use steps::Step;
 
 /// Experiments that come with the program, by name; the default is the first.
-const SHIPPED: [(&str, &str); 13] = [
+const SHIPPED: [(&str, &str); 14] = [
     ("quick", include_str!("../../experiments/quick.toml")),
     ("kernel-vs-bypass", include_str!("../../experiments/kernel-vs-bypass.toml")),
     ("waterfall", include_str!("../../experiments/waterfall.toml")),
@@ -29,6 +29,7 @@ const SHIPPED: [(&str, &str); 13] = [
     ("loopback", include_str!("../../experiments/loopback.toml")),
     ("bypass-both-ends", include_str!("../../experiments/bypass-both-ends.toml")),
     ("peers", include_str!("../../experiments/peers.toml")),
+    ("counting", include_str!("../../experiments/counting.toml")),
     ("aa", include_str!("../../experiments/aa.toml")),
 ];
 

@@ -46,6 +46,8 @@ pub(crate) struct Point {
     pub(crate) cell: Cell,
     /// Flags of the server beside those that follow from the cell.
     pub(crate) server_args: Vec<String>,
+    /// Whether events are counted while it is measured.
+    pub(crate) counted: bool,
     /// Index of its step in [`Experiment::steps`], where it is one.
     pub(crate) step: Option<usize>,
     /// Index of the baseline's cell in the matrix; its own for the baseline itself and for floors.
@@ -224,6 +226,7 @@ fn add_floors(points: &mut Vec<Point>) {
                 transport: None,
                 cell: floor,
                 server_args: Vec::new(),
+                counted: false,
                 step: None,
                 baseline: place,
                 floor: None,

@@ -2,7 +2,7 @@
 
 use crate::clock::Utc;
 use crate::commands::{DRAIN_S, Load};
-use crate::cost::{IdlePolls, MemoryWatch};
+use crate::cost::{self, IdlePolls, MemoryWatch};
 use crate::hosts;
 use crate::matrix::{Point, Subject};
 use crate::pingpong;
@@ -191,6 +191,8 @@ impl Bench<'_> {
         let RunningLoad { client, deadline, .. } = running;
         let either_ended = || client.has_ended() || server.has_ended();
         self.events.wait_until(Instant::now() + self.warmup, either_ended)?;
+        // Open until the window ends; what they count is not asked for here.
+        let _counting = point.counted.then(|| cost::count_both(server, client)).transpose()?;
         let before = hosts::snapshot(server, client, self.events)?;
         let full = (Instant::now(), Duration::from_secs(self.duration_s.into()));
         // Only our servers print their counters when they are asked; others would end.

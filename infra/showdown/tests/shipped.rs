@@ -27,7 +27,7 @@ fn every_file_in_the_folder_is_understood() {
         assert!(!output.status.success(), "{file}");
         assert!(error.contains("rounds = 0 is not 1 to"), "{file}: {error}");
     }
-    assert!(files.len() >= 13, "{} experiments", files.len());
+    assert!(files.len() >= 14, "{} experiments", files.len());
 }
 
 #[test]

@@ -8,6 +8,7 @@ use super::events::{self, ProcessCounters, Readings};
 use super::per_response::to_f64;
 use crate::matrix::{Point, Subject};
 use crate::measure::{self, Bench, CellFailed};
+use crate::process::Process;
 use crate::procfs::{self, Interrupts};
 use crate::programs::Place;
 use anyhow::{Context, Result};
@@ -58,6 +59,21 @@ pub(crate) fn count_all(bench: &Bench<'_>, points: &[Point]) -> Result<Vec<Optio
         },
     });
     counts.collect()
+}
+
+/// Counters on both processes, as [`count_all`] has them, which count as long as they are kept.
+///
+/// # Errors
+/// Where system calls cannot be counted, which cost more than all others together.
+pub(crate) fn count_both(server: &Process, client: &Process) -> Result<[ProcessCounters; 2]> {
+    let mut unavailable = Vec::new();
+    let both = [server, client].map(|of| ProcessCounters::attach(of.id(), &mut unavailable));
+    let refused = unavailable.iter().find(|why| why.starts_with("system calls"));
+    if let Some(why) = refused {
+        anyhow::bail!("what counting costs cannot be measured: {why}");
+    }
+    let [server, client] = both;
+    Ok([server?, client?])
 }
 
 fn first_line(error: &anyhow::Error) -> String {

@@ -18,7 +18,7 @@ mod polls;
 pub(crate) mod process_tree;
 mod section;
 
-pub(crate) use counted::{COUNTED_S, count_all};
+pub(crate) use counted::{COUNTED_S, count_all, count_both};
 pub(crate) use memory::MemoryWatch;
 pub(crate) use per_response::{counts_of, of_cell};
 pub(crate) use polls::IdlePolls;

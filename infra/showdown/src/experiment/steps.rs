@@ -32,6 +32,10 @@ pub(crate) struct Step {
     /// Flags of the server beside those that every run gives it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) server_args: Vec<String>,
+    /// Whether system calls and the like are counted while it is measured, which shows what the
+    /// counting costs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) counted: bool,
     /// Whether client or link are others than those of the step before, so that its ratio is not
     /// of the server alone.
     #[serde(default)]

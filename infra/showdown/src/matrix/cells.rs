@@ -15,6 +15,7 @@ struct Server {
     tcp: Option<Tcp>,
     wait: Option<Wait>,
     args: Vec<String>,
+    counted: bool,
     /// What the experiment calls it: a step, or a contender.
     name: Option<String>,
     step: Option<usize>,
@@ -66,9 +67,9 @@ impl<'a> Cells<'a> {
         let axes = &self.experiment.axes;
         for tcp in tcp_values(mode, axes) {
             for wait in wait_values(mode, axes) {
+                let (args, name) = (Vec::new(), None);
                 let subject = Subject::Server(mode);
-                let server =
-                    Server { subject, tcp, wait, args: Vec::new(), name: None, step: None };
+                let server = Server { subject, tcp, wait, args, counted: false, name, step: None };
                 self.add(&server, &axes.transport);
             }
         }
@@ -83,6 +84,7 @@ impl<'a> Cells<'a> {
             tcp: step.tcp.or_else(|| tcp_values(mode, axes)[0]),
             wait: step.wait.or_else(|| wait_values(mode, axes)[0]),
             args: step.server_args.clone(),
+            counted: step.counted,
             name: Some(step.name.clone()),
             step: Some(index),
         };
@@ -96,6 +98,7 @@ impl<'a> Cells<'a> {
             tcp: None,
             wait: None,
             args: Vec::new(),
+            counted: false,
             name: Some(contender.name.clone()),
             step: None,
         };
@@ -272,6 +275,7 @@ fn point(
         transport: Some(transport),
         cell,
         server_args: server.args.clone(),
+        counted: server.counted,
         step: server.step,
         baseline: 0,
         floor: None,
