@@ -13,10 +13,10 @@ const MODES: [&str; 5] = ["epoll", "hyper", "uring", "xdp", "memif"];
 const MARK: &str = "SHOWDOWN_E2E_RUN";
 
 /// A folder for results, removed at the end.
-struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("showdown-e2e-{}-{name}", std::process::id()));
         fs::create_dir_all(&path).expect("a temporary folder");
         Self(path)
@@ -28,8 +28,23 @@ impl Scratch {
         entries.map(|entry| entry.expect("readable").path()).collect()
     }
 
+    /// The only results folder in it.
+    pub(crate) fn results(&self) -> PathBuf {
+        let mut folders = self.folders();
+        folders.retain(|path| path.is_dir());
+        assert_eq!(folders.len(), 1, "one run is one folder: {folders:?}");
+        folders.remove(0)
+    }
+
+    /// Writes a file into it.
+    pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, text).expect("a temporary file");
+        path
+    }
+
     /// The smallest experiment of all modes, its results in this folder.
-    fn showdown(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn showdown(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary("showdown"));
         command.arg("run").arg(root().join("infra/e2e/tests/e2e/smallest.toml"));
         command.arg("--out").arg(&self.0).args(arguments);
@@ -39,7 +54,7 @@ impl Scratch {
 
     /// No namespace of the suite, hence no interface and no XDP program, and no process that the
     /// run started.
-    fn assert_nothing_is_left(&self) {
+    pub(crate) fn assert_nothing_is_left(&self) {
         let namespaces = Command::new("ip").args(["netns", "list"]).output().expect("ip is there");
         let namespaces = succeeded("ip netns list", &namespaces);
         assert!(!namespaces.contains(&format!("{PREFIX}-")), "{namespaces}");

@@ -12,6 +12,7 @@ mod across;
 mod bypass;
 mod calibration;
 mod clients;
+mod contender;
 mod devices;
 mod documents;
 mod experiment;
