@@ -186,15 +186,17 @@ awk '
     rounds = $1
   }
   END {
-    printf "%-16s %10s %9s %9s  %-20s %-20s %s\n", "command", "requests/s", "p50 us", "p99 us",
-      "rate ratio", "p50 ratio", "CPU us/request, ratio"
+    printf "%-16s %10s %9s %9s  %-18s %-18s %-18s %s\n", "command", "requests/s", "p50 us",
+      "p99 us", "rate ratio", "p50 ratio", "p99 ratio", "CPU us/request, ratio"
     for (n = 1; n <= count; n++) {
       for (r = 1; r <= rounds; r++) {
         a[r] = rate[r, names[n]]; b[r] = p50[r, names[n]]; c[r] = p99[r, names[n]]
         d[r] = a[r] / rate[r, names[1]]; e[r] = b[r] / p50[r, names[1]]
+        h[r] = c[r] / p99[r, names[1]]
         f[r] = cpu[r, names[n]]; g[r] = cpu[r, names[1]] > 0 ? f[r] / cpu[r, names[1]] : 0
       }
-      printf "%-16s %10.0f %9.1f %9.1f  %-20s %-20s %.1f, %s\n", names[n], median(a, rounds),
-        median(b, rounds), median(c, rounds), spread(d), spread(e), median(f, rounds), spread(g)
+      printf "%-16s %10.0f %9.1f %9.1f  %-18s %-18s %-18s %.1f, %s\n", names[n],
+        median(a, rounds), median(b, rounds), median(c, rounds), spread(d), spread(e), spread(h),
+        median(f, rounds), spread(g)
     }
   }' "$work/figures"
