@@ -339,6 +339,38 @@ mod tests {
         assert!(close(second.steal_share, 0.25), "{second:?}");
     }
 
+    /// Minutes and seconds as times(1) of a shell prints them: `0m0.31s`.
+    fn shell_seconds(word: &str) -> f64 {
+        let (minutes, seconds) = word.trim_end_matches('s').split_once('m').unwrap();
+        minutes.parse::<f64>().unwrap() * 60.0 + seconds.parse::<f64>().unwrap()
+    }
+
+    /// times(2), which a shell asks, is another way to the same truth than `/proc/PID/stat`.
+    #[test]
+    fn cpu_time_is_what_a_process_is_told_of_itself() {
+        const TICKS_OFF_MAX: f64 = 3.0;
+        let events = Events::new().unwrap();
+        let script = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; \
+                      head -c 100000000 /dev/zero >/dev/null; times; echo over; exec sleep 60";
+        let command = ["sh", "-c", script].map(str::to_owned).to_vec();
+        let shell = Process::spawn(&events, "shell", command).unwrap();
+        let own = std::process::id();
+        let before = Snapshot::take(shell.id(), own).unwrap();
+        let far = Instant::now() + Duration::from_secs(60);
+        assert!(events.wait_until(far, || shell.has_said("over")).unwrap());
+        let (_, account) = before.until(&Snapshot::take(shell.id(), own).unwrap(), &[0]);
+        let lines = shell.finish(&events, Instant::now()).unwrap().lines;
+        // The first line is of the shell, the second of what it has waited for.
+        let times: Vec<f64> = lines[0].split_whitespace().map(shell_seconds).collect();
+        let tick_s = 1.0 / to_f64(rustix::param::clock_ticks_per_second());
+        for (read, told) in [(account.server.user_s, times[0]), (account.server.system_s, times[1])]
+        {
+            let ticks_off = (read - told).abs() / tick_s;
+            assert!(ticks_off <= TICKS_OFF_MAX, "{account:?}, and the shell was told {lines:?}");
+        }
+        assert!(account.server.user_s > 0.0, "it counted for a while: {account:?}");
+    }
+
     #[test]
     fn this_process_and_this_machine_can_be_read() {
         let own = std::process::id();
