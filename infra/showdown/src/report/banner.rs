@@ -2,7 +2,7 @@
 //! the README of the project.
 
 use super::page::{self, Figure};
-use super::{View, answer, markdown, pictures};
+use super::{View, answer, chart, markdown, pictures};
 use crate::summarise::count_of;
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -57,19 +57,17 @@ pub(super) fn block(view: &View<'_>, results: &str) -> Result<String> {
     let summary = &view.run.summary;
     let folder = format!("{results}{}", view.run.name);
     let answer = answer::answer(view);
-    let values: Vec<String> = figure
-        .table
-        .rows
-        .iter()
-        .map(|row| row.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
-        .collect();
-    let alternative = format!("{}. {}", figure.heading, values.join("; "));
+    // The picture describes itself, escaped.
+    let described = figure.svg.split_once("</desc>").and_then(|(head, _)| head.rsplit_once('>'));
+    let (_, described) = described.context("a picture has a description")?;
     let mut text = format!(
-        "\n[<img src=\"{results}{FILE}\" width=\"660\" alt=\"{}\">]({folder}/report.md)\n\n",
-        attribute(&alternative)
+        "\n[<img src=\"{results}{FILE}\" width=\"660\" alt=\"{}: {described}\">]\
+         ({folder}/report.md)\n\n",
+        chart::escape(&figure.heading)
     );
     for sentence in [&answer.sentence].into_iter().chain(&answer.limits) {
-        text.push_str(&format!("{}\n", markdown::plain(sentence)));
+        // One to a line, as everywhere.
+        text.push_str(&format!("{}\n", markdown::plain(sentence).replace(". ", ".\n")));
     }
     let day = summary.started_utc.get(..10).unwrap_or_default();
     let machine = summary.environment.cpu_model.as_deref().unwrap_or("an unknown processor");
@@ -82,9 +80,4 @@ pub(super) fn block(view: &View<'_>, results: &str) -> Result<String> {
         count_of(summary.rounds.used.len(), "round"),
     ));
     Ok(text)
-}
-
-/// Text inside the quotes of an attribute, on one line.
-fn attribute(text: &str) -> String {
-    text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;").replace('\n', " ")
 }

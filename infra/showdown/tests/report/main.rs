@@ -228,8 +228,8 @@ fn the_readme_of_the_project_gets_the_picture_of_the_newest_waterfall() {
         assert!(picture.contains(part), "{picture}");
     }
     let text = read(&scratch.0, "README.md");
-    let image = "[<img src=\"results/headline.svg\" width=\"660\" alt=\"Where the gain comes from. \
-                 step 0, ";
+    let image = "[<img src=\"results/headline.svg\" width=\"660\" alt=\"Where the gain comes from: \
+                 step 0 ×1.00, ";
     assert!(text.contains(image), "{text}");
     assert!(text.contains("](results/2026-11-24-waterfall/report.md)"), "the newest: {text}");
     assert!(text.contains("Measured on 2026-11-23 on Some CPU"), "{text}");

@@ -21,6 +21,8 @@ const DASHES: usize = 6;
 const CAP: f64 = 4.0;
 /// The upright axis reaches this many times beyond the points, where an interval does.
 const BEYOND: f64 = 3.0;
+/// About how wide a character of a tick's label is, which is smaller than other words.
+const TICK_WIDTH: f64 = 6.8;
 /// Least distance of labels of ticks of the upright axis.
 const TICK_DISTANCE: f64 = 15.0;
 
@@ -115,7 +117,7 @@ impl Lines<'_> {
                 continue;
             }
             canvas.line("grid", (place, TOP), (place, BOTTOM));
-            let half = CHAR_WIDTH * chars(&words) / 2.0;
+            let half = TICK_WIDTH * chars(&words) / 2.0;
             let centre = place.min(WIDTH - half);
             if centre - half > last {
                 canvas.text("tick", Anchor::Middle, (centre, BOTTOM + 16.0), &words);

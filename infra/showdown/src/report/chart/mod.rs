@@ -7,3 +7,4 @@ mod svg;
 
 pub(super) use bars::{BarRow, Bars};
 pub(super) use lines::{AxisOf, Line, Lines, Point};
+pub(super) use svg::escape;

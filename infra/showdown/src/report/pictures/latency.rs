@@ -48,7 +48,7 @@ pub(super) fn by_percentile(view: &View<'_>) -> Option<Figure> {
             ticks: ticks.collect(),
             format: digits,
         },
-        y: upright("latency, with its unit (logarithmic)"),
+        y: upright("latency (logarithmic)"),
         bands: Vec::new(),
         lines: lines.collect(),
     };

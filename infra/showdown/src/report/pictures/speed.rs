@@ -19,7 +19,7 @@ pub(super) fn throughput(view: &View<'_>) -> Option<Figure> {
     }
     let row = |row: &&Row<'_>| {
         let Estimate { median, ci95 } = row.of.figures.throughput_rps;
-        let limit = if row.client_limited { " · client is the limit" } else { "" };
+        let limit = if row.client_limited { " · client's limit" } else { "" };
         BarRow {
             label: format!("{}{limit}", row.label),
             look: row.look.clone(),
@@ -130,7 +130,7 @@ pub(super) fn waterfall(view: &View<'_>) -> Option<Figure> {
         id: "waterfall",
         title: "What each step brings, with all steps before it in place",
         description: &described.collect::<Vec<_>>().join(", "),
-        axis: "multiple of the first step (logarithmic)",
+        axis: &format!("requests/s, multiple of those of {} (logarithmic)", steps[0].name),
         format: digits,
         reference: Some(1.0),
         logarithmic: true,
