@@ -4,7 +4,7 @@ use crate::lab::{PREFIX, Turn, binary, root, send, succeeded};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const MODES: [&str; 5] = ["epoll", "hyper", "uring", "xdp", "memif"];
@@ -22,8 +22,13 @@ impl Scratch {
         Self(path)
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// What lies in it, hidden folders included.
-    fn folders(&self) -> Vec<PathBuf> {
+    pub(crate) fn folders(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(&self.0).expect("it is there");
         entries.map(|entry| entry.expect("readable").path()).collect()
     }
@@ -45,8 +50,13 @@ impl Scratch {
 
     /// The smallest experiment of all modes, its results in this folder.
     pub(crate) fn showdown(&self, arguments: &[&str]) -> Command {
+        self.run(&root().join("infra/e2e/tests/e2e/smallest.toml"), arguments)
+    }
+
+    /// An experiment, its results in this folder.
+    pub(crate) fn run(&self, experiment: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary("showdown"));
-        command.arg("run").arg(root().join("infra/e2e/tests/e2e/smallest.toml"));
+        command.arg("run").arg(experiment);
         command.arg("--out").arg(&self.0).args(arguments);
         command.env("SHOWDOWN_PREFIX", PREFIX).env(MARK, &self.0).stdin(Stdio::null());
         command
@@ -88,6 +98,8 @@ fn a_run_leaves_a_complete_folder() {
     let name = folder.file_name().and_then(|name| name.to_str()).expect("UTF-8");
     assert!(name.ends_with("-smallest"), "{name}");
     let (figures, costs) = table.split_once("CPU µs, all cores").expect("what requests cost");
+    // What does not fit beside it follows after an empty line, under the same labels.
+    let (costs, _) = costs.split_once("\n\n").expect("notes follow");
     for (mode, part) in MODES.iter().flat_map(|mode| [(mode, figures), (mode, costs)]) {
         let rows = part.lines().filter(|line| line.starts_with(&format!("{mode} "))).count();
         assert_eq!(rows, 1, "one row for {mode}:\n{part}");
@@ -98,6 +110,8 @@ fn a_run_leaves_a_complete_folder() {
         assert_eq!(floors.count(), 1, "one row for the floor of {link}:\n{table}");
     }
     check_summary(&fs::read_to_string(folder.join("summary.json")).expect("it is there"));
+    let traced = crate::trace::check(folder);
+    assert!(traced >= MODES.len() * 15, "{traced} numbers were traced");
 
     let mut check = Command::new("sha256sum");
     check.args(["--check", "--strict", "MANIFEST.sha256"]).current_dir(folder);
