@@ -68,6 +68,11 @@ impl Scratch {
         let namespaces = Command::new("ip").args(["netns", "list"]).output().expect("ip is there");
         let namespaces = succeeded("ip netns list", &namespaces);
         assert!(!namespaces.contains(&format!("{PREFIX}-")), "{namespaces}");
+        self.assert_no_process_is_left();
+    }
+
+    /// No process that the run started, in whatever namespace.
+    pub(crate) fn assert_no_process_is_left(&self) {
         let mark = format!("{MARK}={}", self.0.display());
         for entry in fs::read_dir("/proc").expect("Linux") {
             let process = entry.expect("readable").path();

@@ -18,6 +18,7 @@ mod diagnose;
 mod documents;
 mod experiment;
 mod frames;
+mod hosts;
 mod http;
 mod lab;
 mod life;
