@@ -3,9 +3,9 @@
 use crate::lab::{PREFIX, Turn, binary, root, send, succeeded};
 use serde_json::Value;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Lines};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 const MODES: [&str; 5] = ["epoll", "hyper", "uring", "xdp", "memif"];
 
@@ -160,22 +160,137 @@ fn check_summary(text: &str) {
     assert_eq!(summary["modes"]["epoll"]["ratio_to_baseline"]["median"], 1.0);
 }
 
-#[test]
-fn ctrl_c_leaves_nothing_behind() {
-    let _turn = Turn::wait();
-    let scratch = Scratch::new("interrupted");
-    let mut command = scratch.showdown(&["--rounds", "1000"]);
+/// A run that would take an hour, when it has finished its first round: the next one runs.
+fn run_into_its_second_round(scratch: &Scratch) -> (Child, Lines<BufReader<ChildStderr>>) {
+    let mut command = scratch.showdown(&["--rounds", "1000", "--modes", "epoll,xdp"]);
     let mut run = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
-    // The line of the first round says that servers have run; the next one is running.
     let mut lines = BufReader::new(run.stderr.take().expect("piped")).lines();
     let first = lines.find(|line| line.as_ref().is_ok_and(|line| line.starts_with("round 1:")));
     assert!(first.is_some(), "no line of a round");
-    send(run.id(), "INT");
-    let said: Vec<String> = lines.map(|line| line.expect("UTF-8")).collect();
-    let status = run.wait().expect("our child");
-    assert_eq!(status.code(), Some(130), "as a shell reports SIGINT: {}", said.join("\n"));
-    assert_eq!(scratch.folders(), Vec::<PathBuf>::new(), "a run that was cut short is no run");
+    (run, lines)
+}
+
+#[test]
+fn an_interrupted_run_keeps_its_rounds_and_leaves_nothing_else() {
+    let _turn = Turn::wait();
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let scratch = Scratch::new(&format!("interrupted-{signal}"));
+        let (mut run, lines) = run_into_its_second_round(&scratch);
+        send(run.id(), signal);
+        let said: Vec<String> = lines.map(|line| line.expect("UTF-8")).collect();
+        let status = run.wait().expect("our child");
+        assert_eq!(status.code(), Some(code), "as a shell reports it: {}", said.join("\n"));
+        let [folder] = &scratch.folders()[..] else { panic!("one folder, and no partial one") };
+        let summary = fs::read_to_string(folder.join("summary.json")).expect("it is there");
+        let summary: Value = serde_json::from_str(&summary).expect("JSON");
+        assert_eq!(summary["interrupted"], format!("SIG{signal}"));
+        assert_eq!(summary["rounds"]["used"][0], 1, "{}", summary["rounds"]);
+        let page = fs::read_to_string(folder.join("report.html")).expect("it is there");
+        assert!(page.contains(&format!("INTERRUPTED by SIG{signal}")), "the page says so");
+        scratch.assert_nothing_is_left();
+    }
+}
+
+#[test]
+fn what_a_killed_run_leaves_is_removed_by_the_next_one() {
+    let _turn = Turn::wait();
+    let scratch = Scratch::new("killed");
+    let (mut run, lines) = run_into_its_second_round(&scratch);
+    send(run.id(), "KILL");
+    assert_eq!(run.wait().expect("our child").code(), None, "it died of the signal");
+    // Standard error is closed when all that the run started has ended, too.
+    drop(lines.map(|line| line.expect("UTF-8")).collect::<Vec<String>>());
+    let left = Command::new("ip").args(["netns", "list"]).output().expect("ip is there");
+    let left = succeeded("ip netns list", &left);
+    assert!(left.contains(&format!("{PREFIX}-server")), "there is nothing to remove: {left}");
+
+    let output = scratch.showdown(&["--rounds", "1", "--modes", "epoll"]).output();
+    succeeded("showdown run", &output.expect("it starts"));
     scratch.assert_nothing_is_left();
+}
+
+/// The smallest experiment with one line more, of one mode in one round.
+fn run_with(scratch: &Scratch, name: &str, line: &str, arguments: &[&str]) -> Value {
+    let text = include_str!("smallest.toml").replacen("rounds = 2\n", "rounds = 1\n", 1);
+    let file = scratch.0.join(format!("{name}.toml"));
+    fs::write(&file, format!("counts = false\n{line}\n{text}")).expect("a temporary file");
+    let mut command = Command::new(binary("showdown"));
+    command.arg("run").arg(&file).arg("--out").arg(scratch.0.join("out"));
+    command.args(["--modes", "epoll", "--duration", "1"]).args(arguments);
+    command.env("SHOWDOWN_PREFIX", PREFIX).env(MARK, &scratch.0).stdin(Stdio::null());
+    succeeded("showdown run", &command.output().expect("it starts"));
+    scratch.assert_nothing_is_left();
+    let out = fs::read_dir(scratch.0.join("out")).expect("it is there").last();
+    let folder = out.expect("one folder").expect("readable").path();
+    let summary = fs::read_to_string(folder.join("summary.json")).expect("it is there");
+    let mut summary: Value = serde_json::from_str(&summary).expect("JSON");
+    summary["folder"] = folder.display().to_string().into();
+    summary
+}
+
+/// CPU time of one CPU in soft interrupts, in seconds, over the measurements of a run.
+fn softirq_s(summary: &Value, cpu: &Value) -> f64 {
+    let folder = summary["folder"].as_str().expect("put there above");
+    let rounds = fs::read_to_string(format!("{folder}/rounds.jsonl")).expect("it is there");
+    let measured = rounds.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let servers = measured.filter(|of| of["cell"]["mode"] != "floor");
+    let of_cpu = |of: Value| {
+        let cpus = of["cpu"]["cpus"].as_array().expect("a list").clone();
+        let time = cpus.into_iter().find(|time| time["cpu"] == *cpu).expect("the CPU");
+        time["softirq_s"].as_f64().expect("a number")
+    };
+    servers.map(of_cpu).sum()
+}
+
+#[test]
+fn soft_interrupts_are_placed_where_the_experiment_says_and_the_record_says_it() {
+    let _turn = Turn::wait();
+    let places = [
+        ("rps", "what it receives, by receive packet steering", "Receive packet steering"),
+        ("threaded-napi", "what it receives, in the thread of a NAPI", "receives in a thread"),
+    ];
+    for (placement, role, note) in places {
+        let scratch = Scratch::new(placement);
+        let line = format!("softirq = \"{placement}\"");
+        let summary = run_with(&scratch, placement, &line, &[]);
+        for (who, key) in [("server", "server_cpu"), ("load generator", "client_cpu")] {
+            let cpu = &summary["environment"][key];
+            let said = summary["environment"]["cpu_roles"][cpu.to_string()].as_str();
+            assert_eq!(said, Some(format!("{who}; soft interrupts of {role}").as_str()));
+            if placement == "rps" {
+                assert!(softirq_s(&summary, cpu) > 0.0, "{who} received nothing");
+            }
+        }
+        assert!(summary["notes"].to_string().contains(note), "{}", summary["notes"]);
+    }
+}
+
+#[test]
+fn a_profile_has_a_flame_graph_of_server_and_client() {
+    let _turn = Turn::wait();
+    let perf = Command::new("perf").arg("version").stdin(Stdio::null()).output();
+    if !perf.is_ok_and(|output| output.status.success()) {
+        eprintln!("SKIPPED: no profile without perf: apt-get install linux-perf");
+        return;
+    }
+    let scratch = Scratch::new("profile");
+    let summary = run_with(&scratch, "profile", "", &["--profile"]);
+    let notes = summary["notes"].to_string();
+    assert!(!notes.contains("No profile"), "{notes}");
+    let folder = summary["folder"].as_str().expect("put there above");
+    for (side, program) in [("server", "server_epoll::"), ("client", "loadgen::")] {
+        let names = fs::read_dir(format!("{folder}/profile")).expect("it is there");
+        let names = names.map(|entry| entry.expect("readable").file_name());
+        let mut names = names.map(|name| name.into_string().expect("ASCII"));
+        let name = names.find(|name| name.ends_with(&format!("-{side}.folded")));
+        let name = name.unwrap_or_else(|| panic!("no stacks of the {side}"));
+        let path = format!("{folder}/profile/{name}");
+        let stacks = fs::read_to_string(&path).expect("it is there");
+        let of_program = stacks.lines().filter(|stack| stack.contains(program)).count();
+        assert!(of_program > 0, "{path} has no function of {program}");
+        let graph = fs::read_to_string(path.replace(".folded", ".svg")).expect("it is there");
+        assert!(graph.starts_with("<svg") && graph.contains("<title>"), "{path}");
+    }
 }
 
 #[test]
