@@ -372,6 +372,24 @@ mod tests {
     }
 
     #[test]
+    fn two_machines_keep_their_cpus_apart() {
+        let process = |user| format!("42 (x) S 1 42 42 0 -1 4194304 120 0 0 0 {user} 0 5 6 20\n");
+        let first = record::CLIENT_MACHINE_CPUS;
+        let at = |user: u64, of_client: &str| {
+            let machines = [(0, STAT), (first, of_client)];
+            Snapshot::of_texts(&machines, &process(user), &process(0)).unwrap()
+        };
+        let later = at(30, &STAT.replace("cpu1 20", "cpu1 70"));
+        let (_, account) = at(10, STAT).until(&later, &[0, first + 1]);
+        let numbers: Vec<usize> = account.cpus.iter().map(|time| time.cpu).collect();
+        assert_eq!(numbers, [0, 1, first, first + 1]);
+        let busy: Vec<bool> = account.cpus.iter().map(|time| time.busy_s() > 0.0).collect();
+        assert_eq!(busy, [false, false, false, true]);
+        assert!(account.server.user_s > 0.0 && account.client.total_s() < 1e-9, "{account:?}");
+        assert!(Snapshot::of_texts(&[(0, STAT)], "", &process(0)).is_err());
+    }
+
+    #[test]
     fn this_process_and_this_machine_can_be_read() {
         let own = std::process::id();
         let first = Snapshot::take(own, own).unwrap();

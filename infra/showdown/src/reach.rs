@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn the_table_of_who_reaches_whom() {
-        use Link::{Loopback as L, Memif as M, Veth as V};
+        use Link::{Loopback as L, Memif as M, Veth as V, Wire as W};
         let modes = [Mode::Epoll, Mode::Hyper, Mode::Uring, Mode::Xdp, Mode::Memif, Mode::Dpdk];
         let row = |mode, network| {
             Transport::ALL.map(|transport| links(mode, transport, network).collect::<Vec<_>>())
@@ -218,6 +218,11 @@ mod tests {
             };
             assert_eq!(row(mode, Network::Veth), on_veth, "{mode}");
             assert_eq!(row(mode, Network::Loopback), on_loopback, "{mode}");
+            let on_wire = match mode {
+                Mode::Memif | Mode::Dpdk => [const { vec![] }; 5],
+                _ => [vec![W], vec![W], vec![W], vec![], vec![]],
+            };
+            assert_eq!(row(mode, Network::Hosts), on_wire, "{mode}");
         }
     }
 
@@ -230,6 +235,8 @@ mod tests {
         assert!(refuses_wait(Mode::Epoll, Wait::Suspend(None), Link::Veth).is_some());
         assert!(refuses_wait(Mode::Uring, Wait::Suspend(None), Link::Veth).is_some());
         assert_eq!(refuses_wait(Mode::Epoll, Wait::Spin, Link::Loopback), None);
+        // A card may have interrupts and a NAPI: its server is asked.
+        assert_eq!(refuses_wait(Mode::Epoll, Wait::Suspend(None), Link::Wire), None);
     }
 
     #[test]

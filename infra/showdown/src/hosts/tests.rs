@@ -6,7 +6,7 @@ use super::*;
 use crate::commands::Load;
 use crate::matrix::{self, Point};
 use crate::programs::Rendezvous;
-use record::Git;
+use record::{Environment, Git};
 use std::time::Duration;
 
 const TWO_MACHINES: &str = include_str!("../../../hosts/two-machines.toml");
@@ -220,4 +220,40 @@ fn what_a_queue_of_ours_could_cut_off_or_would_not_get_is_refused_to_bypass_only
         assert!(message.contains(part), "{part}: {message}");
         assert_eq!(refusal("epoll", change), None, "{part}: nothing bypasses the kernel");
     }
+}
+
+/// A machine whose interface has so many receive queues and leaves checksums to others, or not.
+fn environment(queues: u32, sums: &str) -> Environment {
+    let end = serde_json::json!({
+        "namespace": "", "interface": "eth1", "addresses": "", "sysctls": {},
+        "offloads": { "tx-checksumming": sums }, "knobs": { "rx_queues": queues.to_string() },
+    });
+    let machine = serde_json::json!({
+        "command_line": [], "showdown_version": "1", "rustc_version": "",
+        "build_profile": "release",
+        "binaries_sha256": {}, "kernel_release": "", "kernel_version": "",
+        "kernel_command_line": "", "cpus_online": "0-2", "virtual_machine": false, "server_cpu": 2,
+        "client_cpu": 2, "mitigations": {}, "network": { "topology": "hosts", "ends": [end] },
+    });
+    serde_json::from_value(machine).unwrap()
+}
+
+#[test]
+fn several_queues_and_sums_left_to_others_are_refused_to_bypass_only() {
+    let check = |queues, sums: &'static str, driver: &'static str, part: Option<&str>| {
+        let change = move |_: &mut Hosts, look: &mut Look| {
+            look.environment = Some(environment(queues, sums));
+            look.driver = Some(driver.to_owned());
+        };
+        let message = refusal("xdp", change);
+        match part {
+            Some(part) => assert!(message.as_ref().is_some_and(|said| said.contains(part))),
+            None => assert_eq!(message, None),
+        }
+        assert_eq!(refusal("epoll", change), None, "{part:?}: nothing bypasses the kernel");
+    };
+    check(1, "on", "ice", None);
+    check(1, "off", "veth", None);
+    check(8, "on", "ice", Some("ethtool -L eth1 combined 1"));
+    check(1, "on", "veth", Some("ethtool -K eth1 tx off"));
 }
