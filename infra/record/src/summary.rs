@@ -44,8 +44,8 @@ pub struct Summary {
     /// version 4.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interrupted: Option<String>,
-    /// Cells without figures, because half of their measurements or more failed, or because those of
-    /// their baseline did. Absent before version 4.
+    /// Cells without figures, because half of their measurements or more failed, or because those
+    /// of their baseline did. Absent before version 4.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed: Vec<FailedCell>,
     /// What the conformance suite said about each server. Those that failed have no figures.

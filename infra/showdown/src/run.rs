@@ -62,8 +62,8 @@ pub(crate) struct Outcome {
 }
 
 /// Runs an experiment. Whatever was started or brought up is gone when it returns, whether it
-/// succeeds, fails or is interrupted; where a round was finished by then, it leaves a results folder
-/// that says so.
+/// succeeds, fails or is interrupted; where a round was finished by then, it leaves a results
+/// folder that says so.
 ///
 /// # Errors
 /// A sentence with the cure where something is missing or fails; [`crate::process::Interrupted`].

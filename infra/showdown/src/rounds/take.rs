@@ -234,7 +234,7 @@ impl<S: Source> Taking<'_, S> {
         Ok(is_quiet)
     }
 
-    /// Nothing from outside is known to have caused it, so that it is not tried again in this round.
+    /// Nothing from outside is known to have caused it: it is not tried again in this round.
     fn fail(&mut self, cell: &Cell, turn: Turn, failed: &CellFailed) -> Result<()> {
         let failure = Failure {
             schema: Measurement::SCHEMA,
