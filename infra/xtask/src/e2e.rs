@@ -57,8 +57,7 @@ pub(crate) fn run(filter: Option<&str>) -> Result<Outcome> {
     }
     let missing = dpdk::cannot();
     let which = if missing.is_some() { dpdk::all_others() } else { dpdk::everything() };
-    cargo(&[&["build", "--locked", "--bins"][..], &which].concat())?;
-    let suite = suite(&which)?;
+    let suite = build(&which)?;
     let is_wanted = |name: &str| {
         filter.is_none_or(|part| name.contains(part))
             && (missing.is_none() || !name.contains("dpdk"))
@@ -72,15 +71,16 @@ pub(crate) fn run(filter: Option<&str>) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Builds the suite, by itself and with the features of everything else, and says where it lies.
-fn suite(which: &[&str]) -> Result<PathBuf> {
-    let test = ["test", "--locked", "--no-run", "--test", "e2e"];
+/// Builds the programs and the suite, and says where the suite lies. One command for both: cargo
+/// then gives the programs the features that they have in `cargo test`, and builds nothing twice.
+fn build(which: &[&str]) -> Result<PathBuf> {
     let mut command = tree::cargo();
-    command.args(test).args(which).arg("--message-format=json-render-diagnostics");
+    command.args(["build", "--locked", "--bins", "--test", "e2e"]).args(which);
+    command.arg("--message-format=json-render-diagnostics");
     command.current_dir(tree::root()).stdin(Stdio::null()).stderr(Stdio::inherit());
     eprintln!("$ {command:?}");
     let output = command.output().with_context(|| format!("cannot start {command:?}"))?;
-    anyhow::ensure!(output.status.success(), "the suite does not build");
+    anyhow::ensure!(output.status.success(), "what the suite starts, or itself, does not build");
     for message in Message::parse_stream(&output.stdout[..]) {
         if let Message::CompilerArtifact(artifact) = message.context("what cargo says is JSON")?
             && artifact.target.name == "e2e"
@@ -90,13 +90,4 @@ fn suite(which: &[&str]) -> Result<PathBuf> {
         }
     }
     anyhow::bail!("cargo built no test of the name e2e")
-}
-
-fn cargo(arguments: &[&str]) -> Result<()> {
-    let mut command = tree::cargo();
-    command.args(arguments).current_dir(tree::root()).stdin(Stdio::null());
-    eprintln!("$ {command:?}");
-    let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
-    anyhow::ensure!(status.success(), "{command:?}: {status}");
-    Ok(())
 }
