@@ -53,6 +53,12 @@ impl Run {
         let all = lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
         let mut measurements: Vec<Value> = all.filter(|of| used.contains(&of["round"])).collect();
         measurements.sort_by_key(|of| of["round"].as_u64());
+        // Of a cell that was measured again within its round the last attempt counts.
+        let last = measurements.clone();
+        let is_same = |a: &Value, b: &Value| a["round"] == b["round"] && a["cell"] == b["cell"];
+        measurements.retain(|of| {
+            !last.iter().any(|b| is_same(of, b) && b["attempt"].as_u64() > of["attempt"].as_u64())
+        });
         Self { measurements }
     }
 

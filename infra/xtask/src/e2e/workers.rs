@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Modules whose tests ask how much other programs take of the CPUs, and so must run alone.
-const ALONE: [&str; 2] = ["calibration::", "experiment::"];
+const ALONE: [&str; 3] = ["calibration::", "diagnose::", "experiment::"];
 
 /// A test that takes longer is ended, with all that it started.
 const LIMIT: Duration = Duration::from_secs(600);
