@@ -58,8 +58,8 @@ pub(crate) struct Widest {
     pub(crate) label: String,
 }
 
-/// The widest interval of the ratios to the baseline, over the rounds given. None where there is
-/// no cell beside the baseline, or no round.
+/// The widest interval of the ratios to the baseline, over the rounds given. None where no ratio has
+/// one: there is no cell beside the baseline, or less than two rounds.
 pub(crate) fn widest(
     standing: &Standing<'_>,
     rounds: &[u32],
@@ -73,7 +73,7 @@ pub(crate) fn widest(
     let of_point = |(index, point): (usize, &Point)| {
         let (own, baseline) = (&rates.get(&point.cell)?, &rates.get(&points[point.baseline].cell)?);
         let ratios: Vec<f64> = own.iter().zip(baseline.iter()).map(|(own, to)| own / to).collect();
-        (point.baseline != index).then(|| Widest {
+        (point.baseline != index && ratios.len() > 1).then(|| Widest {
             half_width: statistics::half_width(&statistics::estimate(&ratios)),
             label: matrix::label(&point.cell, experiment),
         })

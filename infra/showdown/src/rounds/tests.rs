@@ -202,6 +202,7 @@ fn the_widest_interval_is_that_of_the_ratio_known_least() {
     assert!((found.half_width - half.sinh()).abs() < 1e-4, "{found:?}");
     assert_eq!(widest_of(&points(), &all, &[2, 3]).unwrap().half_width, 0.0);
     assert_eq!(widest_of(&points()[..1], &all, &[1, 2]), None);
+    assert_eq!(widest_of(&points(), &all, &[2]), None, "one round has no interval");
 }
 
 #[test]
