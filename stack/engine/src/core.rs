@@ -169,16 +169,18 @@ impl<A: App, T: Tcp> Core<A, T> {
     #[inline(always)]
     pub(crate) fn tell_predicted(&mut self, now: Instant, index: u32, payload: &[u8]) {
         let Some(advance) = self.show(now, index, Event::Data, payload) else { return };
-        if advance != (Advance { consumed: payload.len(), ..Advance::IDLE }) {
+        let wake_at = advance.wake_at;
+        if advance != (Advance { consumed: payload.len(), wake_at, ..Advance::IDLE }) {
             self.apply(now, index, advance);
             let rest = payload.get(advance.consumed..).unwrap_or_default();
             return self.tell_at_most(now, index, rest, EVENTS_PER_TURN - 1);
         }
         let connection = self.table.at(index);
         self.tcp.consume(&mut connection.tcp, payload.len());
-        // All is consumed, and so nothing unread; no timer is earlier than before.
+        // All is consumed, and so nothing unread; no other timer is earlier than before.
         connection.told_backlog = self.tcp.backlog(&connection.tcp);
-        connection.app_timer = Instant::NEVER;
+        connection.app_timer = wake_at;
+        self.table.reschedule(index);
         self.table.push_output(index);
     }
 
