@@ -245,6 +245,8 @@ fn scaled(count: u64, enabled_ns: u64, running_ns: u64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{BufRead, BufReader, Write};
+    use std::process::{Child, ChildStdout, Command, Stdio};
 
     #[test]
     fn every_refusal_names_the_event_and_the_cure() {
@@ -300,5 +302,103 @@ mod tests {
         let refused = unavailable.len();
         let counted = counters.counters.iter().filter(|counters| counters.is_some()).count();
         assert_eq!(counted + refused, EVENTS.len(), "{unavailable:?}");
+    }
+
+    /// A shell that answers line by line, and has no child and no second thread.
+    struct Shell {
+        child: Child,
+        answers: BufReader<ChildStdout>,
+    }
+
+    /// What the kernel accounts by itself for a process, in the order of the first three events.
+    type Accounted = [u64; 3];
+
+    impl Shell {
+        fn start() -> Self {
+            let mut command = Command::new("sh");
+            command.args(["-c", "while read -r line; do echo \"$line\"; done"]);
+            let mut child =
+                command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a shell");
+            let answers = BufReader::new(child.stdout.take().expect("piped"));
+            Self { child, answers }
+        }
+
+        fn ask(&mut self) {
+            self.child.stdin.as_mut().expect("piped").write_all(b"line\n").expect("it reads");
+            let mut answer = String::new();
+            self.answers.read_line(&mut answer).expect("it answers");
+            assert_eq!(answer, "line\n");
+        }
+
+        fn proc(&self, file: &str) -> String {
+            fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).expect("it runs")
+        }
+
+        /// The figures of proc(5) once it waits for the next line, as it does after an answer.
+        fn accounted(&self) -> Accounted {
+            let mut last = None;
+            loop {
+                let (stat, figures) = (self.proc("stat"), self.figures());
+                // Behind the name, which is in brackets: the state.
+                let waits = stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S'));
+                if waits && last == Some(figures) {
+                    return figures;
+                }
+                last = Some(figures);
+                std::thread::yield_now();
+            }
+        }
+
+        fn figures(&self) -> Accounted {
+            let (io, status, stat) = (self.proc("io"), self.proc("status"), self.proc("stat"));
+            let of = |text: &str, name: &str| -> u64 {
+                let value = text.lines().find_map(|line| line.strip_prefix(name));
+                value.unwrap_or_else(|| panic!("no {name}")).trim().parse().expect("a number")
+            };
+            // Fields 10 and 12, the state being the third: minor and major faults.
+            let fields: Vec<&str> = stat.rsplit(") ").next().expect("fields").split(' ').collect();
+            let faults =
+                [fields[7], fields[9]].map(|field| field.parse::<u64>().expect("a number"));
+            [
+                of(&io, "syscr:") + of(&io, "syscw:"),
+                of(&status, "voluntary_ctxt_switches:")
+                    + of(&status, "nonvoluntary_ctxt_switches:"),
+                faults[0] + faults[1],
+            ]
+        }
+    }
+
+    impl Drop for Shell {
+        fn drop(&mut self) {
+            let _already_gone = self.child.kill();
+            let _already_waited = self.child.wait();
+        }
+    }
+
+    #[test]
+    fn counts_of_another_process_are_those_that_proc_accounts() {
+        let mut shell = Shell::start();
+        // What it does for the first time only is done then.
+        shell.ask();
+        let mut unavailable = Vec::new();
+        let mut counters = ProcessCounters::attach(shell.child.id(), &mut unavailable).unwrap();
+        let accounted = shell.accounted();
+        let before = counters.read().unwrap();
+        (0..200).for_each(|_| shell.ask());
+        let expected: Vec<u64> =
+            shell.accounted().iter().zip(accounted).map(|(after, before)| after - before).collect();
+        let counts = between(&before, &counters.read().unwrap(), &mut Vec::new());
+        assert!(
+            expected[0] >= 2 * 200 && expected[1] > 0,
+            "it reads, waits and writes: {expected:?}"
+        );
+        let counted = [counts.syscalls, counts.context_switches, counts.page_faults];
+        for ((event, counted), expected) in EVENTS.into_iter().zip(counted).zip(expected) {
+            match counted {
+                // Of the shell's calls those that read and write are accounted: it makes no others.
+                Some(counted) => assert_eq!(counted, expected, "{}", event.name()),
+                None => assert!(unavailable.iter().any(|line| line.starts_with(event.name()))),
+            }
+        }
     }
 }
