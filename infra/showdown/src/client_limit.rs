@@ -1,11 +1,13 @@
 //! Whether the client was the limit: one rule for notes, pages and diagnoses.
 
-use record::{CpuTime, Measurement};
+use crate::experiment::Service;
+use record::{Cell, CpuTime, Measurement};
 
 /// Share of its CPU that a client on the kernel's TCP uses where it is called the limit.
 const BUSY_MAX: f64 = 0.97;
 
-/// Ways of a client that polls, and so is busy whatever it does; a floor's has no name.
+/// Ways of a client that polls, and so is busy whatever it does; a floor's has no name. That of a
+/// ping-pong, which spins on a socket of the kernel's, is known by the service.
 const POLLING: [&str; 3] = ["xdp", "memif", "dpdk"];
 
 /// What the measurements of one cell say about their client.
@@ -26,14 +28,11 @@ impl ClientLimit {
         let says_so = |of: &&&Measurement| {
             of.load.client.as_ref().is_some_and(|client| client.limit.is_some())
         };
-        let is_polling = |of: &Measurement| {
-            of.cell.transport.as_deref().is_none_or(|name| POLLING.contains(&name))
-        };
         Self {
             rounds: of_cell.len(),
             said: of_cell.iter().filter(says_so).count(),
             busy_share: busy_share(of_cell, client_cpu),
-            polls: of_cell.first().is_none_or(|of| is_polling(of)),
+            polls: of_cell.first().is_none_or(|of| polls(&of.cell)),
         }
     }
 
@@ -58,6 +57,12 @@ impl ClientLimit {
     }
 }
 
+/// Whether the client of this cell never sleeps.
+fn polls(cell: &Cell) -> bool {
+    cell.service.as_deref() == Some(Service::Echo.name())
+        || cell.transport.as_deref().is_none_or(|name| POLLING.contains(&name))
+}
+
 fn busy_share(of_cell: &[&Measurement], client_cpu: usize) -> f64 {
     let (mut busy_s, mut window_s) = (0.0, 0.0);
     for measurement in of_cell {
@@ -75,6 +80,18 @@ mod tests {
 
     fn limit(said: usize, busy_share: f64, polls: bool) -> ClientLimit {
         ClientLimit { rounds: 4, said, busy_share, polls }
+    }
+
+    #[test]
+    fn clients_that_bypass_the_kernel_poll_and_so_does_that_of_a_ping_pong() {
+        let cell = |transport: Option<&str>, service: Option<&str>| Cell {
+            transport: transport.map(str::to_owned),
+            service: service.map(str::to_owned),
+            ..Cell::default()
+        };
+        assert!(!polls(&cell(Some("epoll"), None)) && !polls(&cell(Some("uring"), None)));
+        assert!(polls(&cell(Some("xdp"), None)) && polls(&cell(None, None)));
+        assert!(polls(&cell(Some("epoll"), Some("echo"))));
     }
 
     #[test]
