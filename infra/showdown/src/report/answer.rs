@@ -22,6 +22,11 @@ pub(super) fn answer(view: &View<'_>) -> Answer {
     Answer { sentence, limits: limits(view, &told), verdict: verdict(view) }
 }
 
+/// The first row that the answer speaks of.
+pub(super) fn subject<'a, 'b>(view: &'b View<'a>) -> Option<&'b Row<'a>> {
+    told(view).1.first().copied()
+}
+
 /// The sentence and the rows that it speaks of.
 fn told<'a, 'b>(view: &'b View<'a>) -> (String, Vec<&'b Row<'a>>) {
     let steps = &view.run.summary.steps;

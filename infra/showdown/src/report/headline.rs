@@ -8,6 +8,7 @@ use super::{File, View, answer, banner, markdown};
 use crate::results::MANIFEST;
 use crate::stored::Run;
 use anyhow::{Context, Result};
+use record::Cell;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ const END: &str = "<!-- end of headline -->";
 /// The README of the project, seen from the folder of results.
 const PROJECT: &str = "../README.md";
 
-/// Rows of a table; the report has all.
+/// Rows of a table: of more, those under the load that the answer speaks of. The report has all.
 const ROWS_MAX: usize = 16;
 
 /// What stands in the place of the picture until a run is committed.
@@ -128,21 +129,32 @@ fn section(view: &View<'_>) -> String {
     for sentence in [&answer.sentence].into_iter().chain(&answer.limits) {
         text.push_str(&format!("{}\n", markdown::plain(sentence)));
     }
-    let table = table(view);
-    let shown =
-        Table { rows: table.rows.iter().take(ROWS_MAX).cloned().collect(), ..table.clone() };
-    text.push_str(&format!("\n{}\n", markdown::table(&shown)));
-    if table.rows.len() > ROWS_MAX {
-        text.push_str(&format!("{} more are in the report.\n", table.rows.len() - ROWS_MAX));
+    let cells: Vec<&Cell> = view.rows.iter().map(|row| &row.of.cell).collect();
+    let shown = shown(&cells, answer::subject(view).map(|row| &row.of.cell));
+    text.push_str(&format!("\n{}\n", markdown::table(&table(view, &shown))));
+    if shown.len() < cells.len() {
+        let others = cells.len() - shown.len();
+        text.push_str(&format!("{others} rows under other loads are in the report.\n"));
     }
     text.push_str(&format!("[Report]({name}/report.md), [page]({name}/report.html).\n"));
     text
 }
 
-fn table(view: &View<'_>) -> Table {
+/// The places of the cells that are shown: all, unless they are too many.
+fn shown(cells: &[&Cell], subject: Option<&Cell>) -> Vec<usize> {
+    let is_shown = |cell: &Cell| match subject {
+        Some(subject) if cells.len() > ROWS_MAX => {
+            cells::Axis::ALL.iter().all(|axis| axis.value(cell) == axis.value(subject))
+        }
+        _ => true,
+    };
+    (0..cells.len()).filter(|place| is_shown(cells[*place])).collect()
+}
+
+fn table(view: &View<'_>, shown: &[usize]) -> Table {
     let against = format!("× {} (95 % interval)", view.run.summary.baseline);
     let headings = ["server", "requests/s", &against, "p50", "p99", "p99.9"];
-    let rows = view.rows.iter().map(|row| {
+    let rows = shown.iter().map(|place| &view.rows[*place]).map(|row| {
         let figures = &row.of.figures;
         let ratio = if answer::is_own_baseline(row) {
             "1".to_owned()
@@ -159,6 +171,24 @@ fn table(view: &View<'_>) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_many_rows_those_are_shown_that_are_loaded_as_the_answer_says() {
+        let cell = |mode: &str, connections| Cell {
+            mode: mode.to_owned(),
+            connections,
+            path: "/plaintext".to_owned(),
+            ..Cell::default()
+        };
+        let modes: Vec<String> = (0..ROWS_MAX).map(|number| format!("mode{number}")).collect();
+        let cells: Vec<Cell> =
+            modes.iter().flat_map(|mode| [cell(mode, 128), cell(mode, 1)]).collect();
+        let cells: Vec<&Cell> = cells.iter().collect();
+        let odd: Vec<usize> = (0..cells.len()).filter(|place| place % 2 == 1).collect();
+        assert_eq!(shown(&cells, Some(cells[3])), odd);
+        assert_eq!(shown(&cells[..ROWS_MAX], Some(cells[3])).len(), ROWS_MAX, "few are all shown");
+        assert_eq!(shown(&cells, None).len(), cells.len());
+    }
 
     #[test]
     fn only_what_is_between_the_lines_is_replaced() {
