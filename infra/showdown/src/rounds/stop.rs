@@ -58,8 +58,8 @@ pub(crate) struct Widest {
     pub(crate) label: String,
 }
 
-/// The widest interval of the ratios to the baseline, over the rounds given. None where no ratio has
-/// one: there is no cell beside the baseline, or less than two rounds.
+/// The widest interval of the ratios to the baseline, over the rounds given. None where no ratio
+/// has one: there is no cell beside the baseline, or less than two rounds.
 pub(crate) fn widest(
     standing: &Standing<'_>,
     rounds: &[u32],
