@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -75,6 +76,9 @@ fn testpmd_reflects_as_well() {
         return;
     }
     let (socket, json) = (path("testpmd"), path("testpmd-json"));
+    // As one that was killed together with its parent leaves it.
+    drop(UnixListener::bind(&socket).expect("a free path"));
+    assert!(socket.exists());
     let (socket_text, json_text) = (socket.display().to_string(), json.display().to_string());
     let mut far = Command::new(FLOOR);
     far.args(["reflect", "--by", "testpmd", "--socket", &socket_text]).stdout(Stdio::piped());
@@ -102,8 +106,7 @@ fn testpmd_reflects_as_well() {
     std::fs::remove_file(&json).expect("written above");
     let report: record::LoadReport = serde_json::from_str(&text).expect("the schema");
     assert!(report.requests > 0, "{text}");
-    // Killed, it leaves its socket's file behind.
-    std::fs::remove_file(&socket).expect("testpmd listened on it");
+    assert!(!socket.exists(), "testpmd, which is killed, leaves it");
 }
 
 #[test]
