@@ -4,7 +4,7 @@ use crate::commands::new_namespace;
 use crate::contender::{self, Site};
 use crate::experiment::{Experiment, Mode, Step};
 use crate::process::Events;
-use crate::reach::Link;
+use crate::reach::{Link, Transport};
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,12 +13,13 @@ use std::process::{Command, Stdio};
 /// Takes out of an experiment the modes that cannot be measured here, and says of each why, and
 /// what cures it.
 ///
-/// Only what may be lacking by right is left out: `server-dpdk`, which is not built where DPDK is
-/// not installed, and modes on shared memory where the conformance suite cannot be brought to
-/// them. Anything else that is missing ends the run elsewhere.
+/// Only what may be lacking by right is left out: `server-dpdk` and the generator's transport
+/// `dpdk`, which are not built where DPDK is not installed, and modes on shared memory where the
+/// conformance suite cannot be brought to them. Anything else that is missing ends the run
+/// elsewhere.
 ///
 /// # Errors
-/// Where the baseline is among them.
+/// Where the baseline is among them, or the only transport.
 pub(crate) fn retain(experiment: &mut Experiment, bin_dir: &Path) -> Result<Vec<String>> {
     let mut lacking = Vec::new();
     let has_memif = experiment.topology.links().contains(&Link::Memif);
@@ -48,6 +49,12 @@ pub(crate) fn retain(experiment: &mut Experiment, bin_dir: &Path) -> Result<Vec<
     }
     let mut left_out: Vec<String> =
         lacking.iter().map(|(mode, why)| format!("{mode}: {why}")).collect();
+    let loadgen = bin_dir.join("loadgen");
+    // A generator that is not there is missed elsewhere.
+    let asks = experiment.axes.transport.contains(&Transport::Dpdk) && loadgen.is_file();
+    if asks && !has_dpdk(&loadgen)? {
+        left_out.push(retain_transports(experiment)?);
+    }
     left_out.extend(retain_contenders(experiment, bin_dir));
     check_server_args(experiment, bin_dir)?;
     left_out.extend(retain_steps(experiment, &lacking)?);
@@ -90,6 +97,25 @@ fn retain_contenders(experiment: &mut Experiment, bin_dir: &Path) -> Vec<String>
     });
     let sentence = |(why, names): (String, Vec<String>)| format!("{}: {why}", names.join(", "));
     lacking.into_iter().map(sentence).collect()
+}
+
+/// Takes out the transport `dpdk`, which the load generator was built without.
+fn retain_transports(experiment: &mut Experiment) -> Result<String> {
+    let transports = &mut experiment.axes.transport;
+    transports.retain(|transport| *transport != Transport::Dpdk);
+    let left_out = format!("transport dpdk: {NO_DPDK_TRANSPORT}");
+    ensure!(!transports.is_empty(), "nothing can be measured here: {left_out}");
+    Ok(left_out)
+}
+
+/// Whether the generator was built with DPDK. One that was not says so before it looks at what
+/// else is missing on its command line, where `--eal` is; neither sends anything.
+fn has_dpdk(loadgen: &Path) -> Result<bool> {
+    let mut command = Command::new(loadgen);
+    command.args(["--transport", "dpdk", "http://198.18.0.1/"]).stdin(Stdio::null());
+    let output = command.output();
+    let output = output.with_context(|| format!("{} cannot be started", loadgen.display()))?;
+    Ok(!String::from_utf8_lossy(&output.stderr).contains("built without DPDK"))
 }
 
 /// Takes out the steps whose modes are lacking.
@@ -143,6 +169,10 @@ fn has_flag(help: &str, flag: &str) -> bool {
 
 const NO_DPDK: &str = "server-dpdk is not built; cure: apt-get install libdpdk-dev pkg-config, \
                        then cargo build --release --package server-dpdk";
+
+const NO_DPDK_TRANSPORT: &str = "this loadgen is built without DPDK; cure: apt-get install \
+                                 libdpdk-dev pkg-config, then cargo build --release --package \
+                                 loadgen --features dpdk";
 
 /// Whether a TAP interface can be made in a namespace of our own, or why not, with the cure. No
 /// figure is shown of a server that the suite has not examined.
@@ -243,6 +273,21 @@ mod tests {
         experiment.baseline = Mode::Dpdk;
         let error = retain(&mut experiment, Path::new("/nonexistent")).unwrap_err().to_string();
         assert!(error.contains("baseline dpdk cannot be measured here"), "{error}");
+    }
+
+    #[test]
+    fn a_transport_that_the_generator_is_built_without_is_left_out_unless_it_is_the_only_one() {
+        let with = |transports: &[Transport]| {
+            let mut experiment = experiment();
+            experiment.axes.transport = transports.to_vec();
+            experiment
+        };
+        let mut experiment = with(&[Transport::Epoll, Transport::Dpdk]);
+        let left_out = retain_transports(&mut experiment).unwrap();
+        assert_eq!(left_out, format!("transport dpdk: {NO_DPDK_TRANSPORT}"));
+        assert_eq!(experiment.axes.transport, [Transport::Epoll]);
+        let error = retain_transports(&mut with(&[Transport::Dpdk])).unwrap_err().to_string();
+        assert!(error.contains("nothing can be measured here: transport dpdk"), "{error}");
     }
 
     #[test]
