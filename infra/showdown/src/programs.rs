@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// Where the binaries lie, which CPUs they get and what joins them.
@@ -36,12 +36,14 @@ pub(crate) struct Rendezvous {
 }
 
 impl Rendezvous {
-    /// Makes the folder, where temporary files are: paths of sockets are short.
+    /// Makes the folder, where temporary files are: paths of sockets are short. Before that, those
+    /// that runs which were killed have left are removed.
     ///
     /// # Errors
     /// Where it cannot be made.
     pub(crate) fn new() -> Result<Self> {
         let path = Self::planned().path.clone();
+        sweep(&std::env::temp_dir());
         fs::DirBuilder::new()
             // A contender that gives up root's rights has to get through to its own folder.
             .mode(0o711)
@@ -52,7 +54,7 @@ impl Rendezvous {
 
     /// The folder that would be made; nothing is.
     pub(crate) fn planned() -> Self {
-        let name = format!("showdown-{}", std::process::id());
+        let name = format!("{PREFIX}{}", std::process::id());
         Self { path: std::env::temp_dir().join(name), made: false }
     }
 
@@ -70,6 +72,30 @@ impl Rendezvous {
     /// The path of the socket.
     pub(crate) fn socket(&self) -> String {
         self.path.join("memif.sock").display().to_string()
+    }
+}
+
+/// What the name of such a folder begins with; the number of its process follows.
+const PREFIX: &str = "showdown-";
+
+/// Removes of `folder` what is named as a folder of ours and was left by a process that is gone.
+///
+/// Nothing is said of what cannot be removed: it is another user's, and in nobody's way.
+fn sweep(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let Some(process) = process.filter(|text| !text.is_empty() && is_number(text)) else {
+            continue;
+        };
+        let is_ours = entry
+            .metadata()
+            .is_ok_and(|it| it.is_dir() && it.uid() == rustix::process::geteuid().as_raw());
+        if is_ours && !Path::new("/proc").join(process).exists() {
+            drop(fs::remove_dir_all(entry.path()));
+        }
     }
 }
 
@@ -230,5 +256,24 @@ mod tests {
         let tools = [("sh", "dash"), ("no-such-tool", "no-such-package")];
         let message = check_tools(&tools).unwrap_err().to_string();
         assert_eq!(message, "missing: no-such-tool; cure: apt-get install no-such-package");
+    }
+
+    #[test]
+    fn what_killed_runs_have_left_is_removed_and_nothing_else() {
+        let folder = std::env::temp_dir().join(format!("showdown-sweep-{}", std::process::id()));
+        let own = format!("showdown-{}", std::process::id());
+        // No process has a number beyond this one (proc(5), pid_max).
+        let gone = "showdown-4194305";
+        let others = [own.as_str(), "showdown-", "showdown-4194305x", "4194305"];
+        for name in others.iter().chain([&gone]) {
+            fs::create_dir_all(folder.join(name).join("theirs")).unwrap();
+        }
+        fs::write(folder.join("showdown-4194306"), "a file").unwrap();
+        sweep(&folder);
+        assert!(!folder.join(gone).exists());
+        for name in others.iter().chain([&"showdown-4194306"]) {
+            assert!(folder.join(name).exists(), "{name}");
+        }
+        fs::remove_dir_all(folder).unwrap();
     }
 }
