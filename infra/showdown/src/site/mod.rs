@@ -23,6 +23,8 @@ const START_MAX: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(10);
 /// State of a listening socket in `/proc/net/tcp`.
 const LISTEN: &str = "0A";
+/// Looks at whether a contender that has ended still listens, at most: two seconds of them.
+const LOOKS_MAX: u32 = 200;
 
 /// What was prepared; dropping it undoes all of it.
 pub(crate) struct Prepared {
@@ -106,6 +108,9 @@ impl Programs {
     ) -> Result<()> {
         let site = self.site(contender);
         prepared.undo.extend(self.in_shell(contender, point, &contender.teardown));
+        let (_, port) = contender.authority(&site)?;
+        let wait = until_free(port, LOOKS_MAX);
+        prepared.undo.push(self.shell_command(point, &wait, COMMAND_S_MAX));
         prepared.folder = Some(site.dir.clone());
         make_empty(&site.dir)?;
         for (name, text) in &contender.files {
@@ -223,6 +228,19 @@ fn listens(pid: u32, port: u16) -> bool {
     texts.into_iter().any(|text| has_listener(&text, port))
 }
 
+/// Lines of a shell that wait until nobody listens on a port, and fail if that takes too long.
+///
+/// What a ring of io_uring holds is released some time after its process has been reaped: until
+/// then the next server finds the port in use, or is taken for ready before it is.
+fn until_free(port: u16, looks_max: u32) -> String {
+    format!(
+        "n=0; while cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | \
+         grep -q ':{port:04X} 0*:0000 {LISTEN} '; do n=$((n+1)); \
+         if [ $n -ge {looks_max} ]; then echo 'port {port} is still listened on' >&2; exit 1; fi; \
+         sleep 0.01; done"
+    )
+}
+
 /// Whether a table in the form of `/proc/net/tcp` has a listening socket of this port.
 fn has_listener(table: &str, port: u16) -> bool {
     table.lines().skip(1).any(|line| {
@@ -249,5 +267,27 @@ mod tests {
         let v6 = line("00000000000000000000000000000000:1F90", "0A");
         assert!(has_listener(&table(&[line("010012C6:1F91", "0A"), v6]), 8080));
         assert!(!has_listener(head, 8080));
+    }
+
+    #[test]
+    fn a_port_is_waited_for_while_somebody_listens_on_it() {
+        let wait = |listener: &str, looks_max| {
+            let listener = std::net::TcpListener::bind(listener).expect("a free port");
+            let port = listener.local_addr().expect("it is bound").port();
+            let wait = || {
+                let script = until_free(port, looks_max);
+                let output = Command::new("sh").args(["-c", &script]).output().expect("a shell");
+                (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+            };
+            let held = wait();
+            drop(listener);
+            assert_eq!(held, (Some(1), format!("port {port} is still listened on\n")));
+            assert_eq!(wait(), (Some(0), String::new()));
+        };
+        wait("127.0.0.1:0", 1);
+        wait("0.0.0.0:0", 2);
+        if Path::new("/proc/net/tcp6").exists() {
+            wait("[::]:0", 1);
+        }
     }
 }
