@@ -8,7 +8,7 @@ use crate::topology::Names;
 use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -32,7 +32,8 @@ pub(crate) struct Programs {
 #[derive(Debug)]
 pub(crate) struct Rendezvous {
     path: PathBuf,
-    made: bool,
+    /// The folder where it was made, locked while it is in use.
+    made: Option<File>,
 }
 
 impl Rendezvous {
@@ -49,19 +50,20 @@ impl Rendezvous {
             .mode(0o711)
             .create(&path)
             .with_context(|| format!("{} cannot be made", path.display()))?;
-        Ok(Self { path, made: true })
+        let made = hold(&path).with_context(|| format!("{} cannot be locked", path.display()))?;
+        Ok(Self { path, made: Some(made) })
     }
 
     /// The folder that would be made; nothing is.
     pub(crate) fn planned() -> Self {
         let name = format!("{PREFIX}{}", std::process::id());
-        Self { path: std::env::temp_dir().join(name), made: false }
+        Self { path: std::env::temp_dir().join(name), made: None }
     }
 
     /// A folder of this name, which need not be there.
     #[cfg(test)]
     pub(crate) fn at(path: PathBuf) -> Self {
-        Self { path, made: false }
+        Self { path, made: None }
     }
 
     /// The folder.
@@ -78,9 +80,21 @@ impl Rendezvous {
 /// What the name of such a folder begins with; the number of its process follows.
 const PREFIX: &str = "showdown-";
 
+/// Opens and locks a folder: nobody else gets the lock before the process that has it is gone.
+///
+/// # Errors
+/// Where somebody has it.
+fn hold(folder: &Path) -> io::Result<File> {
+    let folder = File::open(folder)?;
+    folder.try_lock()?;
+    Ok(folder)
+}
+
 /// Removes of `folder` what is named as a folder of ours and was left by a process that is gone.
 ///
-/// Nothing is said of what cannot be removed: it is another user's, and in nobody's way.
+/// One that is not seen here may still run, in a container with the same temporary folder: so the
+/// lock must be free, too. Nothing is said of what cannot be removed: it is another user's, and in
+/// nobody's way.
 fn sweep(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
@@ -93,7 +107,8 @@ fn sweep(folder: &Path) {
         let is_ours = entry
             .metadata()
             .is_ok_and(|it| it.is_dir() && it.uid() == rustix::process::geteuid().as_raw());
-        if is_ours && !Path::new("/proc").join(process).exists() {
+        let is_gone = !Path::new("/proc").join(process).exists();
+        if is_ours && is_gone && hold(&entry.path()).is_ok() {
             drop(fs::remove_dir_all(entry.path()));
         }
     }
@@ -102,7 +117,7 @@ fn sweep(folder: &Path) {
 impl Drop for Rendezvous {
     fn drop(&mut self) {
         // A cleaner of temporary files may have been here before.
-        if self.made
+        if self.made.is_some()
             && let Err(error) = fs::remove_dir_all(&self.path)
             && error.kind() != io::ErrorKind::NotFound
         {
@@ -264,16 +279,21 @@ mod tests {
         let own = format!("showdown-{}", std::process::id());
         // No process has a number beyond this one (proc(5), pid_max).
         let gone = "showdown-4194305";
-        let others = [own.as_str(), "showdown-", "showdown-4194305x", "4194305"];
+        let locked = "showdown-4194307";
+        let others = [own.as_str(), locked, "showdown-", "showdown-4194305x", "4194305"];
         for name in others.iter().chain([&gone]) {
             fs::create_dir_all(folder.join(name).join("theirs")).unwrap();
         }
         fs::write(folder.join("showdown-4194306"), "a file").unwrap();
+        let lock = hold(&folder.join(locked)).unwrap();
         sweep(&folder);
         assert!(!folder.join(gone).exists());
         for name in others.iter().chain([&"showdown-4194306"]) {
             assert!(folder.join(name).exists(), "{name}");
         }
+        drop(lock);
+        sweep(&folder);
+        assert!(!folder.join(locked).exists());
         fs::remove_dir_all(folder).unwrap();
     }
 }
