@@ -64,6 +64,8 @@ end_all() {
 }
 trap 'end_all; rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
+# To write to a testpmd that has ended is an error to tell of, not one to die of without a word.
+trap '' PIPE
 
 # Waits until a file has a line like this; asks again by what follows, if there is something.
 await() { # FILE PATTERN WHAT [COMMAND...]
@@ -91,9 +93,12 @@ start_end() { # NAME ROLE CPU
   pids+=($!)
 }
 
-ask_link() { echo "show port info 0" >&4; }
+ask_link() {
+  echo "show port info 0" >&4 || fail "testpmd has ended: $(tail -3 "$work/begins.out")"
+}
 
-received() { # at the end that began
+# Prints how many frames have come back to the end that began.
+received() {
   local before after
   before=$(grep -c RX-packets "$work/begins.out" || true)
   echo "show port stats 0" >&4
@@ -106,7 +111,7 @@ received() { # at the end that began
   awk '$1 == "RX-packets:" { count = $2 } END { print count }' "$work/begins.out"
 }
 
-# Prints round trips per second between two of them.
+# Sets `rate` to the round trips per second between two of them.
 testpmd_rate() {
   rm -f "$work"/*.in "$work"/*.out "$work/link"
   start_end reflects server "$last_cpu"
@@ -123,7 +128,7 @@ testpmd_rate() {
   began_us=${EPOCHREALTIME/[.,]/} first=$(received)
   sleep "$seconds"
   ended_us=${EPOCHREALTIME/[.,]/} last=$(received)
-  # One after the other, and each still, or DPDK 22.11 reads memory that the other has taken away.
+  # Both are still before either leaves: DPDK 22.11 reads what the other has taken away with it.
   local end
   for end in 4:begins 3:reflects; do
     echo stop >&"${end%%:*}"
@@ -137,11 +142,13 @@ testpmd_rate() {
     wait "$end" || fail "testpmd failed: $(tail -3 "$work/reflects.out" "$work/begins.out")"
   done
   pids=()
+  # With fewer on their way than were asked for, the figure would be of another load.
+  ! grep -E "TX-dropped: +[1-9]" "$work"/*.out >&2 || fail "frames were dropped"
   [ "$last" -gt "$first" ] || fail "no frame came back: $(tail -20 "$work/begins.out")"
   rate=$(((last - first) * 1000000 / (ended_us - began_us)))
 }
 
-# Prints requests per second of server-memif.
+# Sets `rate` to the requests per second of server-memif.
 memif_rate() {
   rm -f "$work/link"
   "$bin/server-memif" --socket "$work/link" --listen 198.18.0.2:8080 --cpus "$last_cpu" \
