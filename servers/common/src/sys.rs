@@ -15,6 +15,86 @@ pub fn check(returned: libc::c_int) -> io::Result<libc::c_int> {
     if returned < 0 { Err(io::Error::last_os_error()) } else { Ok(returned) }
 }
 
+/// Sends as much of `len` bytes of `file` from `offset` on as `socket` takes, from the pages of the
+/// file; it waits for room unless the socket is non-blocking.
+///
+/// # Errors
+/// As sendfile(2), but for EINTR, after which it is called again.
+pub fn send_file(
+    socket: BorrowedFd<'_>,
+    file: BorrowedFd<'_>,
+    offset: usize,
+    len: usize,
+) -> io::Result<usize> {
+    let offset = libc::off_t::try_from(offset).map_err(io::Error::other)?;
+    loop {
+        let mut from = offset;
+        // SAFETY: `from` is writable and outlives the call.
+        let sent =
+            unsafe { libc::sendfile(socket.as_raw_fd(), file.as_raw_fd(), &raw mut from, len) };
+        if let Ok(sent) = usize::try_from(sent) {
+            return Ok(sent);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// An empty file in memory, without a name.
+///
+/// # Errors
+/// As memfd_create(2).
+pub fn memory_file() -> io::Result<OwnedFd> {
+    // SAFETY: the name is a string that outlives the call.
+    let fd = check(unsafe { libc::memfd_create(c"pattern".as_ptr(), libc::MFD_CLOEXEC) })?;
+    Ok(owned(fd))
+}
+
+/// Bytes of a huge page (on x86-64 and on arm64 with pages of 4 KiB).
+pub const HUGE_PAGE_BYTES: usize = 2 << 20;
+
+/// Moves the first [`HUGE_PAGE_BYTES`] of `file`, which is in memory and as long, into one huge
+/// page (madvise(2), MADV_COLLAPSE).
+///
+/// # Errors
+/// EINVAL before Linux 6.1 and where huge pages of files in memory are denied; ENOMEM where no
+/// memory is free in one piece.
+pub fn collapse(file: BorrowedFd<'_>) -> io::Result<()> {
+    let len = 2 * HUGE_PAGE_BYTES;
+    let (nowhere, new) = (std::ptr::null_mut(), libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: a new mapping where the kernel likes, which nobody else knows of.
+    let room = unsafe { libc::mmap(nowhere, len, libc::PROT_NONE, new, -1, 0) };
+    if room == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    let start = room.map_addr(|address| address.next_multiple_of(HUGE_PAGE_BYTES));
+    let here = libc::MAP_SHARED | libc::MAP_FIXED;
+    let (read, file) = (libc::PROT_READ, file.as_raw_fd());
+    // SAFETY: the huge page that begins at `start` is within `room`, which is ours alone.
+    let page = unsafe { libc::mmap(start, HUGE_PAGE_BYTES, read, here, file, 0) };
+    let collapsed = if page == libc::MAP_FAILED {
+        Err(io::Error::last_os_error())
+    } else {
+        // SAFETY: as above; what the pages hold stays the same.
+        check(unsafe { libc::madvise(page, HUGE_PAGE_BYTES, libc::MADV_COLLAPSE) }).map(drop)
+    };
+    // SAFETY: nothing of the mapping is in use.
+    check(unsafe { libc::munmap(room, len) })?;
+    collapsed
+}
+
+/// Makes the calls of the file description behind `fd` wait, or not.
+///
+/// # Errors
+/// As fcntl(2).
+pub fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
+    let value = libc::c_int::from(nonblocking);
+    // SAFETY: `value` is readable and outlives the call.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONBIO, &raw const value) }).map(drop)
+}
+
 fn clock_ns(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is a valid timespec that outlives the call.

@@ -1,8 +1,9 @@
 //! Proof that a thread which serves does not allocate: a counting allocator, and one test.
 
-use crate::pattern::PatternFile;
 use crate::worker::{Sending, Setup, Worker};
-use server_common::{Admission, Counters, Endpoint, Service, Shutdown, Wait, listeners};
+use server_common::{
+    Admission, Counters, Endpoint, PatternFile, Service, Shutdown, Wait, listeners,
+};
 use server_http::Limits;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

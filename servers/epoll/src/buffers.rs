@@ -1,8 +1,7 @@
 //! The buffers of a thread: one for input, one for output, and a pool for what must wait.
 
-use crate::pattern::Piece;
 use crate::worker::Sending;
-use server_common::Counters;
+use server_common::{Counters, Piece};
 use server_http::catalogue::pattern_from;
 use server_http::{Limits, Sink};
 use std::sync::Arc;

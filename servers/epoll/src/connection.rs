@@ -6,11 +6,10 @@
 //! data. Bytes behind it are taken with the next segment, or the time-outs end the connection.)
 
 use crate::buffers::Buffers;
-use crate::pattern::Piece;
 use crate::slab::Key;
 use crate::sys::{self, CONNECTION, ERR, Epoll, HUP, IN, RDHUP};
 use server_common::sys::acknowledged_bytes;
-use server_common::{Count, Counters, Protocol, SendWatch};
+use server_common::{Count, Counters, Piece, Protocol, SendWatch};
 use server_http::{Close, Closing, Now, Reason};
 use std::io::{self, ErrorKind};
 use std::ops::Range;
@@ -386,7 +385,7 @@ fn send_both(
     }
     let mut sent_of_piece = 0;
     if piece.len > 0 && sent == bytes.len() {
-        sent_of_piece = taken(sys::send_file(socket, buffers.sending.pattern.as_fd(), piece))?;
+        sent_of_piece = taken(buffers.sending.pattern.send(socket, piece))?;
     }
     buffers.counters.sent_bytes.add((sent + sent_of_piece) as u64);
     Ok((sent, sent_of_piece))

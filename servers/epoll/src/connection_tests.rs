@@ -1,11 +1,10 @@
 //! A connection over loopback, driven turn by turn with a clock of our own.
 
 use super::*;
-use crate::pattern::PatternFile;
 use crate::sys::Event;
 use crate::sys::tests::pair;
 use crate::worker::Sending;
-use server_common::Service;
+use server_common::{PatternFile, Service};
 use server_http::{Date, Limits};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};

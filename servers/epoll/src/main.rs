@@ -21,7 +21,6 @@ mod allocations;
 mod buffers;
 mod connection;
 mod counters;
-mod pattern;
 mod slab;
 #[expect(unsafe_code, reason = "the system calls of this server, each wrapped once")]
 mod sys;
@@ -30,10 +29,9 @@ mod worker;
 
 use clap::{Args, Parser};
 use counters::EpollCounters;
-use pattern::PatternFile;
 use server_common::{
-    Admission, Details, Flags, Service, Signals, SteerFlags, WaitFlags, Workers,
-    computes_checksums, endpoints, ready_line, thread_count, thread_details,
+    Admission, Details, Flags, PatternFile, SendfileFlags, Service, Signals, SteerFlags, WaitFlags,
+    Workers, endpoints, ready_line, sendfile_details, thread_count, thread_details,
 };
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -62,57 +60,27 @@ struct Command {
 /// Flags of this server alone.
 #[derive(Args, Clone, Copy)]
 struct SendingFlags {
-    /// Bodies of /bytes/N of so many bytes or more are sent by sendfile, others are copied; auto is
-    /// 65536 where the interface computes checksums (ethtool -k: tx-checksumming), otherwise all
-    /// are copied
-    #[arg(long, value_name = "auto|BYTES", default_value = "auto", value_parser = sendfile_from)]
-    sendfile_from: SendfileFrom,
+    #[command(flatten)]
+    sendfile: SendfileFlags,
     /// Acknowledge received bytes at once, not with the answer (TCP_QUICKACK): one more system
     /// call for each receive
     #[arg(long)]
     quick_ack: bool,
 }
 
-/// From how many bytes on sendfile is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum SendfileFrom {
-    Auto,
-    Bytes(usize),
-}
-
-/// What `auto` is where the interface computes checksums: measured in turns over veth with offloads
-/// on, 16 connections, bodies of 64 KiB came 1.20 times as fast as copied, of 256 KiB 1.33 times;
-/// with offloads off, 0.82 and 0.91 times.
-const SENDFILE_BYTES: usize = 64 * 1024;
-
-fn sendfile_from(text: &str) -> Result<SendfileFrom, String> {
-    match text.parse() {
-        _ if text == "auto" => Ok(SendfileFrom::Auto),
-        Ok(1..) => text.parse().map(SendfileFrom::Bytes).map_err(|error| error.to_string()),
-        _ => Err("neither auto nor a number from 1 on".to_owned()),
-    }
-}
-
 impl SendingFlags {
     fn sending(self, listen: SocketAddr) -> Result<Sending, String> {
-        let pattern = PatternFile::new().map_err(|error| {
-            format!("a file in memory of 1 MiB cannot be made ({error}): see memfd_create(2)")
-        })?;
-        let sendfile_bytes = match self.sendfile_from {
-            SendfileFrom::Bytes(bytes) => bytes,
-            SendfileFrom::Auto if computes_checksums(listen) => SENDFILE_BYTES,
-            // Longer than any body.
-            SendfileFrom::Auto => usize::MAX,
-        };
+        let pattern = PatternFile::new()?;
+        // Otherwise longer than any body.
+        let sendfile_bytes = self.sendfile.sendfile_from.bytes(listen).unwrap_or(usize::MAX);
         Ok(Sending { pattern, sendfile_bytes, quick_ack: self.quick_ack })
     }
 }
 
 impl Sending {
     fn details(&self) -> Details {
-        let mut details = Details::new();
         let sendfile = Some(self.sendfile_bytes).filter(|bytes| *bytes != usize::MAX);
-        details.insert("sendfile_from_bytes".to_owned(), sendfile.into());
+        let mut details = sendfile_details(sendfile, &self.pattern);
         details.insert("quick_ack".to_owned(), self.quick_ack.into());
         details
     }
@@ -160,27 +128,4 @@ fn serve(Command { flags, wait, steer, sending }: &Command) -> Result<(), String
     details.extend(workers.details().clone());
     ready_line(MODE, address, details).map_err(|error| format!("standard output: {error}"))?;
     workers.serve(MODE, &signals)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sendfile_is_chosen_or_named() {
-        assert_eq!(sendfile_from("auto"), Ok(SendfileFrom::Auto));
-        assert_eq!(sendfile_from("1"), Ok(SendfileFrom::Bytes(1)));
-        for nonsense in ["0", "-1", "often", ""] {
-            sendfile_from(nonsense).expect_err(nonsense);
-        }
-    }
-
-    #[test]
-    fn the_loopback_is_sent_to_by_sendfile() {
-        let flags = SendingFlags { sendfile_from: SendfileFrom::Auto, quick_ack: false };
-        let on = |listen: [u8; 4]| flags.sending((listen, 80).into()).expect("memory is left");
-        assert_eq!(on([127, 0, 0, 1]).sendfile_bytes, SENDFILE_BYTES);
-        // Nothing is known of an address that no interface has (RFC 5737).
-        assert_eq!(on([192, 0, 2, 1]).sendfile_bytes, usize::MAX);
-    }
 }

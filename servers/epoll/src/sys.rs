@@ -1,6 +1,5 @@
 //! The system calls of this server, each wrapped once. All sockets here are non-blocking.
 
-use crate::pattern::Piece;
 use server_common::sys::{check, option, set_option};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -171,29 +170,6 @@ pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> io::Resu
         // SAFETY: `bytes` is readable for its length, and outlives the call.
         unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) }
     })
-}
-
-/// Sends as much of a piece of `file` as the kernel takes, from the file's own pages.
-pub(crate) fn send_file(
-    socket: BorrowedFd<'_>,
-    file: BorrowedFd<'_>,
-    piece: Piece,
-) -> io::Result<usize> {
-    let offset = libc::off_t::try_from(piece.offset).map_err(io::Error::other)?;
-    counted(|| {
-        let mut from = offset;
-        let (socket, file) = (socket.as_raw_fd(), file.as_raw_fd());
-        // SAFETY: `from` is writable and outlives the call.
-        unsafe { libc::sendfile(socket, file, &raw mut from, piece.len) }
-    })
-}
-
-/// An empty file in memory, without a name.
-pub(crate) fn memory_file() -> io::Result<OwnedFd> {
-    // SAFETY: the name is a string that outlives the call.
-    let fd = check(unsafe { libc::memfd_create(c"pattern".as_ptr(), libc::MFD_CLOEXEC) })?;
-    // SAFETY: the kernel has just returned the descriptor to us alone.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Has the kernel acknowledge at once what `socket` has received, once: it goes back to delaying

@@ -3,13 +3,12 @@
 use crate::buffers::Buffers;
 use crate::connection::{Connection, Ended, Turn};
 use crate::counters::EpollCounters;
-use crate::pattern::PatternFile;
 use crate::slab::{Key, Slab};
 use crate::sys::{self, Epoll, Event, IN};
 use crate::waiting;
 use server_common::{
-    Admission, Clock, Counters, DatagramEcho, Details, Endpoint, Protocol, Service, Shutdown,
-    TimerWheel, Wait, is_out_of_descriptors,
+    Admission, Clock, Counters, DatagramEcho, Details, Endpoint, PatternFile, Protocol, Service,
+    Shutdown, TimerWheel, Wait, is_out_of_descriptors,
 };
 use server_http::Limits;
 use std::collections::VecDeque;

@@ -10,11 +10,11 @@
 
 use crate::counters::RingCounters;
 use crate::output::{Output, Pool};
-use crate::ring::{Bytes, ConnId, Outgoing, Received, Ring, Socket};
+use crate::ring::{Bytes, Completion, ConnId, Outgoing, Received, Ring, Socket};
 use crate::sys;
 use crate::timers::{NEVER, Timers};
-use server_common::sys::acknowledged_bytes;
-use server_common::{Clock, Counters, Protocol, SendWatch};
+use server_common::sys::{acknowledged_bytes, set_nonblocking};
+use server_common::{Clock, Counters, PatternFile, Piece, Protocol, SendWatch};
 use server_http::{Advance, Close, Closing, Limits, Reason};
 use std::io;
 use std::sync::Arc;
@@ -32,6 +32,7 @@ pub(crate) struct Io {
     pub(crate) clock: Clock,
     pub(crate) timers: Timers,
     pub(crate) limits: &'static Limits,
+    pub(crate) sending: Sending,
     pub(crate) counters: Arc<Counters>,
     pub(crate) ring_counters: Arc<RingCounters>,
 }
@@ -45,6 +46,15 @@ impl Io {
         let timeout_ns = u64::try_from(timeout.as_nanos()).unwrap_or(NEVER);
         self.now_ns().saturating_add(timeout_ns)
     }
+}
+
+/// How large bodies are sent that the ring does not send.
+#[derive(Clone, Debug)]
+pub(crate) struct Sending {
+    /// The body of `/bytes/N`, for sendfile(2).
+    pub(crate) pattern: PatternFile,
+    /// It is used where so many bytes or more are left; `None`: never.
+    pub(crate) sendfile_bytes: Option<usize>,
 }
 
 /// Why a connection ended.
@@ -93,7 +103,7 @@ pub(crate) struct Connection {
     /// Output behind the send in flight; without capacity while there is none.
     next: Vec<u8>,
     /// Output behind that: a piece of a large body.
-    next_piece: &'static [u8],
+    next_piece: Option<Bytes>,
     /// Bytes of the send in flight not yet taken by the kernel; 0 says that none is in flight.
     in_flight_bytes: usize,
     /// Whether the client takes the send in flight; means nothing while none is.
@@ -116,7 +126,7 @@ impl Connection {
             blocked: false,
             held: Vec::new(),
             next: Vec::new(),
-            next_piece: &[],
+            next_piece: None,
             in_flight_bytes: 0,
             watch: SendWatch::new(io.now_ns(), Duration::ZERO),
             wake_at_ns: io.after(io.limits.idle_timeout),
@@ -169,7 +179,7 @@ impl Connection {
                     io.ring.provide_more();
                     self.settle(io);
                 }
-                Some(libc::ECANCELED | libc::EINTR) => self.settle(io),
+                Some(libc::ECANCELED | libc::EINTR | libc::EAGAIN) => self.settle(io),
                 _ => {
                     self.eof = true;
                     self.fail(io);
@@ -211,7 +221,7 @@ impl Connection {
     ) {
         let taken = match result {
             Ok(taken) => taken,
-            Err(error) if error.raw_os_error() == Some(libc::EINTR) => 0,
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN)) => 0,
             Err(_) => {
                 self.release(outgoing, io);
                 return self.fail(io);
@@ -219,7 +229,7 @@ impl Connection {
         };
         io.counters.sent_bytes.add(taken as u64);
         outgoing.taken += taken;
-        if outgoing.rest().is_empty() || self.phase == Phase::Ending {
+        if outgoing.left_bytes() == 0 || self.phase == Phase::Ending {
             self.release(outgoing, io);
         } else {
             io.ring_counters.sends_continued.add(1);
@@ -309,6 +319,7 @@ impl Connection {
             pool: &mut io.pool,
             next: &mut self.next,
             piece: &mut self.next_piece,
+            sendfile_bytes: io.sending.sendfile_bytes,
             in_flight_bytes: self.in_flight_bytes,
             limit_bytes: io.limits.output_bytes,
         };
@@ -320,10 +331,9 @@ impl Connection {
         if self.in_flight_bytes == 0 && self.phase != Phase::Ending {
             if !self.next.is_empty() {
                 let bytes = Bytes::Buffer(std::mem::take(&mut self.next));
-                let more = !self.next_piece.is_empty();
+                let more = self.next_piece.is_some();
                 self.send(Outgoing { more, ..Outgoing::new(bytes) }, io);
-            } else if !self.next_piece.is_empty() {
-                let bytes = Bytes::Static(std::mem::take(&mut self.next_piece));
+            } else if let Some(bytes) = self.next_piece.take() {
                 self.send(Outgoing::new(bytes), io);
             } else if let Phase::Flushing(close) = self.phase {
                 return self.finish(close, io);
@@ -351,9 +361,38 @@ impl Connection {
     }
 
     fn send(&mut self, outgoing: Outgoing, io: &mut Io) {
-        self.in_flight_bytes = outgoing.rest().len();
-        self.watch = SendWatch::new(io.now_ns(), io.limits.send_timeout);
-        io.ring.send(self.id, &self.socket, outgoing);
+        let left_bytes = outgoing.left_bytes();
+        // A send that has taken nothing is watched on, as one that is still under way.
+        if self.in_flight_bytes != left_bytes {
+            self.in_flight_bytes = left_bytes;
+            self.watch = SendWatch::new(io.now_ns(), io.limits.send_timeout);
+        }
+        match outgoing.rest_of_file() {
+            None => io.ring.send(self.id, &self.socket, outgoing),
+            Some(piece) => self.send_file(piece, outgoing, io),
+        }
+    }
+
+    /// Sends from the pattern's file what the socket has room for, and waits where it has none.
+    ///
+    /// io_uring sends from a file only through a pipe, in a thread of the kernel's, so sendfile(2)
+    /// does it here, which must not wait: for as long, the socket is non-blocking. An operation on
+    /// it that the kernel has given to one of its threads may see that and report EAGAIN.
+    fn send_file(&mut self, piece: Piece, outgoing: Outgoing, io: &mut Io) {
+        io.ring_counters.sends_from_file.add(1);
+        let pattern = &io.sending.pattern;
+        let sent = io.ring.with_descriptor(&self.socket, |socket| {
+            set_nonblocking(socket, true)?;
+            let sent = pattern.send(socket, piece);
+            set_nonblocking(socket, false)?;
+            sent
+        });
+        match sent {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                io.ring.await_room(self.id, &self.socket, outgoing);
+            }
+            result => io.ring.report(Completion::Sent { id: self.id, result, outgoing }),
+        }
     }
 
     /// The buffer of a send that is over goes back to the pool.

@@ -31,6 +31,8 @@ ring_counters! {
     receives_paused,
     /// Sends started for what the one before had left.
     sends_continued,
+    /// Calls of sendfile(2).
+    sends_from_file,
     /// Sends started without a copy.
     sends_zero_copy,
     /// Those of them that the kernel has copied after all, because the device or the receiver,

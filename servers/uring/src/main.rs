@@ -31,10 +31,12 @@ mod timers;
 mod worker;
 
 use clap::Parser;
+use connection::Sending;
 use ring::{Asked, Files, MinWait, Receive, Taskrun};
 use server_common::{
-    Admission, Details, Flags, Service, Signals, SteerFlags, Wait, WaitFlags, Workers, endpoints,
-    pollable, polled_details, ready_line, thread_count, thread_details,
+    Admission, Details, Flags, PatternFile, SendfileFlags, SendfileFrom, Service, Signals,
+    SteerFlags, Wait, WaitFlags, Workers, endpoints, pollable, polled_details, ready_line,
+    sendfile_details, thread_count, thread_details,
 };
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -76,6 +78,8 @@ struct Arguments {
     /// How operations name their socket; registered saves the kernel looking it up
     #[arg(long, value_enum, default_value_t = Files::Plain)]
     files: Files,
+    #[command(flatten)]
+    sendfile: SendfileFlags,
     /// Send so many bytes or more without copying them (IORING_OP_SEND_ZC)
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..))]
     send_zc: Option<u32>,
@@ -114,9 +118,11 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
         wait,
         service: common.service,
         limits: common.limits.limits()?,
+        sending: sending(arguments)?,
         admission: admission.clone(),
         drain_timeout: Duration::from_secs(common.drain_timeout),
     };
+    let sendfile = sendfile_details(config.sending.sendfile_bytes, &config.sending.pattern);
     pattern::prepare();
     let (listen, endpoints) = endpoints(common)?;
     let steer = arguments.steer.steer;
@@ -135,6 +141,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     let mut details = workers.details().clone();
     details.extend(thread_details(cpus));
     details.extend(polled);
+    details.extend(sendfile);
     details.insert("wait".to_owned(), wait.to_string().into());
     details.insert("steer".to_owned(), steer.name().into());
     details.insert("service".to_owned(), common.service.name().into());
@@ -143,6 +150,28 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     ready_line(MODE, listen, details)
         .map_err(|error| format!("the ready line could not be printed: {error}"))?;
     workers.serve(MODE, &signals)
+}
+
+/// From which bodies on sendfile(2) sends, beside the ring. Where submitting is to need no system
+/// call, where sockets have no descriptor, and where the ring's sends do not copy either, `auto` is
+/// never.
+fn sending(arguments: &Arguments) -> Result<Sending, String> {
+    let against = [
+        (arguments.sqpoll.is_some(), "--sqpoll"),
+        (arguments.files == Files::Direct, "--files direct"),
+        (arguments.send_zc.is_some(), "--send-zc"),
+    ];
+    let against = against.iter().find(|(given, _)| *given).map(|(_, flag)| flag);
+    let sendfile_bytes = match (arguments.sendfile.sendfile_from, against) {
+        (SendfileFrom::Bytes(_), Some(flag)) => {
+            return Err(format!(
+                "--sendfile-from cannot be had with {flag}: leave one of them out"
+            ));
+        }
+        (SendfileFrom::Auto, Some(_)) => None,
+        (from, None) => from.bytes(arguments.common.listen),
+    };
+    Ok(Sending { pattern: PatternFile::new()?, sendfile_bytes })
 }
 
 /// Sees whether `wait` can be had on the address that the server will listen on, and says what the

@@ -2,6 +2,7 @@
 
 use crate::pattern;
 use crate::ring::Bytes;
+use server_common::Piece;
 use server_http::Sink;
 use server_http::catalogue::pattern_from;
 
@@ -59,7 +60,7 @@ impl Pool {
     pub(crate) fn put_back(&mut self, bytes: Bytes) {
         match bytes {
             Bytes::Buffer(buffer) => self.put(buffer),
-            Bytes::Static(_) => {}
+            Bytes::Static(_) | Bytes::File(_) => {}
         }
     }
 
@@ -83,7 +84,9 @@ pub(crate) struct Output<'a> {
     /// What the next send will carry.
     pub(crate) next: &'a mut Vec<u8>,
     /// What the one after it will carry, the last that there is room for: a piece of a large body.
-    pub(crate) piece: &'a mut &'static [u8],
+    pub(crate) piece: &'a mut Option<Bytes>,
+    /// From how many bytes of a body on such a piece is one of the pattern's file.
+    pub(crate) sendfile_bytes: Option<usize>,
     /// Bytes of the send in flight that the kernel has not taken yet.
     pub(crate) in_flight_bytes: usize,
     /// Bytes that may wait for the client, in flight or not.
@@ -92,7 +95,7 @@ pub(crate) struct Output<'a> {
 
 impl Sink for Output<'_> {
     fn space(&self) -> usize {
-        if !self.piece.is_empty() {
+        if self.piece.is_some() {
             return 0;
         }
         let room = LARGE_BYTES - self.next.len();
@@ -105,9 +108,15 @@ impl Sink for Output<'_> {
     }
 
     fn put_pattern(&mut self, offset: usize, len: usize) -> usize {
-        if len >= PATTERN_BYTES {
-            *self.piece = pattern::piece_of_body(offset, len);
-            return self.piece.len();
+        let large = if self.sendfile_bytes.is_some_and(|bytes| len >= bytes) {
+            Some(Bytes::File(Piece::of_body(offset, len)))
+        } else if len >= PATTERN_BYTES {
+            Some(Bytes::Static(pattern::piece_of_body(offset, len)))
+        } else {
+            None
+        };
+        if let Some(piece) = large {
+            return self.piece.insert(piece).len();
         }
         let piece = pattern_from(offset);
         let len = len.min(piece.len()).min(self.space());
@@ -116,7 +125,7 @@ impl Sink for Output<'_> {
     }
 
     fn backlog(&self) -> usize {
-        self.next.len() + self.piece.len() + self.in_flight_bytes
+        self.next.len() + self.piece.as_ref().map_or(0, Bytes::len) + self.in_flight_bytes
     }
 }
 
@@ -156,11 +165,12 @@ mod tests {
 
     fn check(taken_bytes: (usize, usize), limit_bytes: usize, expect: usize) {
         let (next_bytes, in_flight_bytes) = taken_bytes;
-        let (mut pool, mut next, mut piece) = (Pool::new(), vec![0; next_bytes], &[][..]);
+        let (mut pool, mut next, mut piece) = (Pool::new(), vec![0; next_bytes], None);
         let mut output = Output {
             pool: &mut pool,
             next: &mut next,
             piece: &mut piece,
+            sendfile_bytes: None,
             in_flight_bytes,
             limit_bytes,
         };
@@ -180,11 +190,12 @@ mod tests {
 
     #[test]
     fn the_piece_of_a_large_body_is_the_last_that_there_is_room_for() {
-        let (mut pool, mut next, mut piece) = (Pool::new(), Vec::new(), &[][..]);
+        let (mut pool, mut next, mut piece) = (Pool::new(), Vec::new(), None);
         let mut output = Output {
             pool: &mut pool,
             next: &mut next,
             piece: &mut piece,
+            sendfile_bytes: None,
             in_flight_bytes: 0,
             limit_bytes: 1 << 20,
         };
@@ -193,7 +204,31 @@ mod tests {
         assert!(0 < copied && copied == output.next.len(), "a short one is copied: {copied}");
         assert_eq!(output.put_pattern(7, PATTERN_BYTES), PATTERN_BYTES);
         assert_eq!((output.space(), output.backlog()), (0, copied + PATTERN_BYTES));
+        let Some(Bytes::Static(piece)) = piece else { panic!("not in memory: {piece:?}") };
         assert_eq!(piece[..3], [7, 8, 9]);
         assert_eq!(next.len(), copied);
+    }
+
+    #[test]
+    fn a_piece_is_of_the_file_from_the_bound_on() {
+        let piece_of = |sendfile_bytes: usize, len: usize| {
+            let (mut pool, mut next, mut piece) = (Pool::new(), Vec::new(), None);
+            let mut output = Output {
+                pool: &mut pool,
+                next: &mut next,
+                piece: &mut piece,
+                sendfile_bytes: Some(sendfile_bytes),
+                in_flight_bytes: 0,
+                limit_bytes: 1 << 20,
+            };
+            let put = output.put_pattern(7, len);
+            assert_eq!(output.backlog(), put);
+            (put, piece)
+        };
+        let (put, piece) = piece_of(1000, 1000);
+        let Some(Bytes::File(piece)) = piece else { panic!("not in the file: {piece:?}") };
+        assert_eq!((put, piece), (1000, Piece::of_body(7, 1000)));
+        let (put, piece) = piece_of(1000, 999);
+        assert!(put > 0 && piece.is_none(), "copied: {put} {piece:?}");
     }
 }

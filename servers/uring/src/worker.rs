@@ -1,6 +1,6 @@
 //! One thread: its ring, its listener, its connections, and the loop over them.
 
-use crate::connection::{Connection, Io};
+use crate::connection::{Connection, Io, Sending};
 use crate::counters::RingCounters;
 use crate::output::Pool;
 use crate::ring::{Asked, Completion, ConnId, DATAGRAM_SLOTS, Received, Ring, Socket};
@@ -30,6 +30,7 @@ pub(crate) struct Config {
     pub(crate) wait: Wait,
     pub(crate) service: Service,
     pub(crate) limits: &'static Limits,
+    pub(crate) sending: Sending,
     pub(crate) admission: Admission,
     pub(crate) drain_timeout: Duration,
 }
@@ -91,6 +92,7 @@ impl UringWorker {
             clock,
             timers,
             limits: config.limits,
+            sending: config.sending.clone(),
             counters: shared.counters,
             ring_counters: shared.ring_counters,
         };
@@ -391,6 +393,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 mod tests {
     use super::*;
     use crate::ring::{Bytes, Files, Outgoing, Receive, Taskrun};
+    use server_common::PatternFile;
     use std::net::Ipv4Addr;
 
     fn worker() -> UringWorker {
@@ -408,6 +411,10 @@ mod tests {
             wait: Wait::Block,
             service: Service::Http,
             limits: &Limits::DEFAULT,
+            sending: Sending {
+                pattern: PatternFile::new().expect("memory is left"),
+                sendfile_bytes: None,
+            },
             admission: Admission::new(10),
             drain_timeout: Duration::from_secs(1),
         };

@@ -96,6 +96,44 @@ fn sends_without_a_copy_serve_and_end() {
     drop(client);
 }
 
+/// From a file: the same bytes, a client that takes nothing is reset all the same, and the drain
+/// ends.
+#[test]
+fn bodies_from_the_file_are_served_and_end() {
+    let defaults = ["--taskrun", "defer", "--receive", "multishot", "--wait", "block"];
+    for bytes in ["1", "1000", "1000000"] {
+        serve(&[&defaults[..], &["--sendfile-from", bytes]].concat());
+    }
+    let least = ["--taskrun", "interrupt", "--receive", "single", "--wait", "block"];
+    serve(&[&least[..], &["--sendfile-from", "1"]].concat());
+    serve(&[&defaults[..], &["--sendfile-from", "1", "--files", "registered"]].concat());
+
+    let mut server = Server::start(BINARY, &["--send-timeout", "200"]);
+    assert_eq!(server.ready["sendfile_from_bytes"], 65_536, "as loopback computes checksums");
+    let mut client = server.connect();
+    client.send("GET /bytes/16777216 HTTP/1.1\r\nHost: x\r\n\r\n");
+    server.wait_for("closed_send_timeout", 1);
+    drop(client);
+    let counters = server.stop();
+    assert!(counters["sends_from_file"].as_u64() > Some(0), "{counters}");
+
+    let mut server = Server::start(BINARY, &["--drain-timeout", "0"]);
+    let mut client = server.connect();
+    client.send("GET /bytes/16777216 HTTP/1.1\r\nHost: x\r\n\r\n");
+    server.wait_for("sends_from_file", 1);
+    let counters = server.stop();
+    assert_eq!(counters["closed_drain_deadline"], 1, "{counters}");
+    drop(client);
+}
+
+#[test]
+fn sendfile_is_refused_with_what_rules_it_out() {
+    for other in [&["--sqpoll", "1"][..], &["--files", "direct"], &["--send-zc", "1000"]] {
+        let sentence = refused(BINARY, &[&["--sendfile-from", "1"][..], other].concat());
+        assert!(sentence.contains(&format!("cannot be had with {}", other[0])), "{sentence}");
+    }
+}
+
 /// Without descriptors: what needs one gets it for as long, and the bound on connections holds.
 #[test]
 fn connections_without_a_descriptor_serve_and_end() {

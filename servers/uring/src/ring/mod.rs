@@ -32,6 +32,7 @@ use datagrams::Datagrams;
 use files::FileTable;
 use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{CompletionQueue, Parameters, SubmissionQueue, Submitter, cqueue, opcode, squeue};
+use server_common::Piece;
 use std::collections::VecDeque;
 use std::io;
 use std::mem::ManuallyDrop;
@@ -99,6 +100,19 @@ pub(crate) enum Bytes {
     Buffer(Vec<u8>),
     /// Where they stay.
     Static(&'static [u8]),
+    /// In the pages of a file; not the ring sends them, but sendfile(2).
+    File(Piece),
+}
+
+impl Bytes {
+    /// How many there are.
+    pub(crate) const fn len(&self) -> usize {
+        match self {
+            Self::Buffer(buffer) => buffer.len(),
+            Self::Static(bytes) => bytes.len(),
+            Self::File(piece) => piece.len,
+        }
+    }
 }
 
 impl Outgoing {
@@ -107,13 +121,25 @@ impl Outgoing {
         Self { bytes, taken: 0, more: false }
     }
 
-    /// What the kernel has not taken yet.
-    pub(crate) fn rest(&self) -> &[u8] {
-        let bytes = match &self.bytes {
-            Bytes::Buffer(buffer) => buffer,
-            Bytes::Static(bytes) => *bytes,
-        };
-        &bytes[self.taken..]
+    /// How many of them the kernel has not taken yet.
+    pub(crate) const fn left_bytes(&self) -> usize {
+        self.bytes.len() - self.taken
+    }
+
+    /// What the kernel has not taken yet, if it is in a file.
+    pub(crate) fn rest_of_file(&self) -> Option<Piece> {
+        let Bytes::File(mut piece) = self.bytes else { return None };
+        piece.advance(self.taken);
+        Some(piece)
+    }
+
+    /// What the kernel has not taken yet, if it is in memory.
+    fn rest(&self) -> Option<&[u8]> {
+        match &self.bytes {
+            Bytes::Buffer(buffer) => Some(&buffer[self.taken..]),
+            Bytes::Static(bytes) => Some(&bytes[self.taken..]),
+            Bytes::File(_) => None,
+        }
     }
 }
 
@@ -235,9 +261,9 @@ impl Ring {
     /// not be told from one that takes nothing.
     ///
     /// # Panics
-    /// Panics if the connection has a send in flight.
+    /// Panics if the connection has a send in flight, or the bytes are in a file.
     pub(crate) fn send(&mut self, id: ConnId, socket: &Socket, outgoing: Outgoing) {
-        let rest = outgoing.rest();
+        let rest = outgoing.rest().expect("sendfile sends what is in a file");
         let len = u32::try_from(rest.len()).unwrap_or(u32::MAX);
         let bytes = rest.as_ptr();
         let (fd, flags) = self.name(id, socket);
@@ -250,14 +276,36 @@ impl Ring {
         } else {
             opcode::Send::new(fd, bytes, len).flags(how).build()
         };
+        // Moving a vector leaves its bytes where the entry points to.
+        self.keep(id, Sending { outgoing, is_zero_copy, result: None });
+        self.push(entry.flags(flags), Token { op: Op::Send, id });
+    }
+
+    fn keep(&mut self, id: ConnId, sending: Sending) {
         if self.sends.len() <= id.slot() {
             self.sends.resize_with(id.slot() + 1, || None);
         }
         let place = &mut self.sends[id.slot()];
         assert!(place.is_none(), "a connection has one send in flight");
-        // Moving a vector leaves its bytes where the entry points to.
-        *place = Some(Sending { outgoing, is_zero_copy, result: None });
-        self.push(entry.flags(flags), Token { op: Op::Send, id });
+        *place = Some(sending);
+    }
+
+    /// Sends nothing of `outgoing`, but reports `Completion::Sent`, with no bytes taken, once the
+    /// socket takes some.
+    ///
+    /// # Panics
+    /// Panics if the connection has a send in flight.
+    pub(crate) fn await_room(&mut self, id: ConnId, socket: &Socket, outgoing: Outgoing) {
+        let (fd, flags) = self.name(id, socket);
+        let writable = u32::from(libc::POLLOUT.unsigned_abs());
+        let entry = opcode::PollAdd::new(fd, writable).build();
+        self.keep(id, Sending { outgoing, is_zero_copy: false, result: None });
+        self.push(entry.flags(flags), Token { op: Op::AwaitRoom, id });
+    }
+
+    /// Reports `completion` in its turn: what happened without an operation.
+    pub(crate) fn report(&mut self, completion: Completion) {
+        self.reaped.push_back(completion);
     }
 
     /// Whether the send in flight of a connection is without a copy: then its buffer comes back
@@ -452,6 +500,13 @@ impl Ring {
                 Some(Completion::Received { id: token.id, result, more })
             }
             Op::Send => self.interpret_send(cqe, token.id),
+            Op::AwaitRoom => {
+                let sending = self.sends[token.id.slot()].take();
+                let Sending { outgoing, .. } = sending.expect("a poll completes once");
+                // What it has come to, an error of the socket too, the next send says.
+                let result = result(cqe).map(|_| 0);
+                Some(Completion::Sent { id: token.id, result, outgoing })
+            }
             Op::Shutdown => Some(Completion::Shutdown),
             Op::ReceiveDatagram => {
                 let slot = token.id.number();

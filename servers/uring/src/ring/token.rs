@@ -62,10 +62,12 @@ pub(crate) enum Op {
     SendDatagram,
     /// A descriptor for a socket that has none.
     Install,
+    /// Room for what a connection sends without the ring.
+    AwaitRoom,
 }
 
 impl Op {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Accept,
         Self::Receive,
         Self::Send,
@@ -74,6 +76,7 @@ impl Op {
         Self::ReceiveDatagram,
         Self::SendDatagram,
         Self::Install,
+        Self::AwaitRoom,
     ];
 }
 
@@ -131,7 +134,7 @@ mod tests {
 
     #[test]
     fn an_unknown_operation_is_no_token() {
-        assert_eq!(Token::from_user_data(0x08 << 56), None);
+        assert_eq!(Token::from_user_data(0x09 << 56), None);
         assert_eq!(Token::from_user_data(u64::MAX), None);
     }
 
