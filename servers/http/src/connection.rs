@@ -12,7 +12,7 @@
 //! ```
 
 use crate::body::Body;
-use crate::catalogue::{Content, Message, PLAINTEXT};
+use crate::catalogue::{Answer, Content, Message, PLAINTEXT};
 use crate::exchange::Exchange;
 use crate::framing::Framing;
 use crate::head::{self, Persistence, Request};
@@ -154,23 +154,49 @@ impl Connection {
     /// Takes the way of nearly every request, whose head is there whole and in order; any other
     /// is left to [`read_head`](Self::read_head).
     fn read_first<S: Sink>(&mut self, turn: &mut Turn<'_, S>) -> Step {
-        let input = turn.rest();
-        match input {
-            [] if self.draining => {
-                self.end(Close::silent(Reason::Drained));
-                return Step::Again;
-            }
-            [] => return Step::NeedInput,
-            [b'\r' | b'\n', ..] => {}
-            _ if self.holds_back(turn) => return Step::NeedSpace,
-            _ => {
-                if let Ok(request) = head::judge_at_once(input, self.limits) {
-                    return self.begin_exchange(&request, turn);
+        loop {
+            let input = turn.rest();
+            match input {
+                [] if self.draining => {
+                    self.end(Close::silent(Reason::Drained));
+                    return Step::Again;
+                }
+                [] => return Step::NeedInput,
+                [b'\r' | b'\n', ..] => {}
+                _ if self.holds_back(turn) => return Step::NeedSpace,
+                _ => {
+                    if let Ok(request) = head::judge_at_once(input, self.limits) {
+                        if self.answer_at_once(&request, turn) {
+                            continue;
+                        }
+                        return self.begin_exchange(&request, turn);
+                    }
                 }
             }
+            self.phase = Phase::Head(PartialHead::default());
+            return Step::Again;
         }
-        self.phase = Phase::Head(PartialHead::default());
-        Step::Again
+    }
+
+    /// Answers a request without a body whose answer is a head, and content that goes with it, on
+    /// a connection that goes on, if there is space: what nearly every request asks for.
+    fn answer_at_once<S: Sink>(&mut self, request: &Request, turn: &mut Turn<'_, S>) -> bool {
+        let length = match request.answer.content {
+            Content::Plaintext => PLAINTEXT.len(),
+            Content::Json => Message::HELLO_JSON_LEN,
+            Content::Empty | Content::Allow(_) | Content::Bytes(_) | Content::Echo => return false,
+        };
+        let goes_on = request.persistence == Persistence::Keep && !self.draining;
+        if !goes_on || request.framing != Framing::None {
+            return false;
+        }
+        if !put_head(&request.answer, request.persistence, length, turn) {
+            return false;
+        }
+        turn.consumed += request.head_bytes;
+        turn.responses += 1;
+        self.since_ns = turn.now.monotonic_ns;
+        true
     }
 
     /// Whether requests wait: a client that does not take its answers gets no more of them.
@@ -339,23 +365,9 @@ impl Connection {
             Some(_) => Persistence::Close,
             None => exchange.persistence,
         };
-        let (answer, date) = (&exchange.answer, &turn.now.date);
-        let lent = turn.output.lend(HEAD_MAX).and_then(<[u8]>::first_chunk_mut);
-        if let Some(room) = lent {
-            let head = Head::compose(room, answer, persistence, content_length, date);
-            let length = head.as_bytes().len();
-            turn.output.commit(length);
-            exchange.answer_begun = true;
-            return true;
-        }
-        let mut room = [0; HEAD_MAX];
-        let head = Head::compose(&mut room, answer, persistence, content_length, date);
-        let space = turn.output.space() >= head.as_bytes().len();
-        if space {
-            turn.output.put(head.as_bytes());
-            exchange.answer_begun = true;
-        }
-        space
+        let is_put = put_head(&exchange.answer, persistence, content_length, turn);
+        exchange.answer_begun |= is_put;
+        is_put
     }
 
     /// The answer was put whole: what comes next.
@@ -432,6 +444,30 @@ impl Connection {
             ended @ (Phase::Answer(_) | Phase::Ended(_)) => ended,
         };
     }
+}
+
+/// Puts the head of `answer`, if there is space for all of it.
+fn put_head<S: Sink>(
+    answer: &Answer,
+    persistence: Persistence,
+    content_length: usize,
+    turn: &mut Turn<'_, S>,
+) -> bool {
+    let date = &turn.now.date;
+    let lent = turn.output.lend(HEAD_MAX).and_then(<[u8]>::first_chunk_mut);
+    if let Some(room) = lent {
+        let head = Head::compose(room, answer, persistence, content_length, date);
+        let length = head.as_bytes().len();
+        turn.output.commit(length);
+        return true;
+    }
+    let mut room = [0; HEAD_MAX];
+    let head = Head::compose(&mut room, answer, persistence, content_length, date);
+    let space = turn.output.space() >= head.as_bytes().len();
+    if space {
+        turn.output.put(head.as_bytes());
+    }
+    space
 }
 
 /// A time-out of more than five centuries is none.
