@@ -40,6 +40,8 @@ const ROUNDS_MAX: u32 = 1000;
 const CELL_REPEATS_MAX: u32 = 100;
 const DURATION_S_MAX: u32 = 3600;
 const WARMUP_S_MAX: f64 = 60.0;
+/// Connections that are opened in a second, at the least: measured were 60,000 over memif.
+const OPENED_PER_S: f64 = 40_000.0;
 const BUDGET_S_MAX: u32 = 86_400;
 /// Most connections of a cell.
 pub(crate) const CONNECTIONS_MAX: u64 = 1_000_000;
@@ -62,6 +64,15 @@ pub(crate) struct Effort {
     /// No round, and no measurement that is taken again, begins that would end later than this many
     /// seconds after the first round began.
     pub(crate) budget_s: u32,
+}
+
+impl Effort {
+    /// Seconds of load before a measurement of so many connections: beyond 10,000, those that it
+    /// takes to open them as well, or the measurement would be one of handshakes.
+    pub(crate) fn warmup_s(&self, connections: u64) -> f64 {
+        let many = u32::try_from(connections.saturating_sub(10_000)).unwrap_or(u32::MAX);
+        self.warmup_s + f64::from(many) / OPENED_PER_S
+    }
 }
 
 /// What `--quick` changes.

@@ -246,3 +246,23 @@ fn a_list_of_contenders_is_written_out() {
     refuses("rounds = 7", twice, &["are called 'a'"]);
     refuses("rounds = 7", "rounds = 7\ncontenders = [\"xdp=x\"]", &["'xdp' is a mode's name"]);
 }
+
+#[test]
+fn many_connections_are_opened_before_their_measurement_begins() {
+    let effort = Effort {
+        rounds: 1,
+        duration_s: 1,
+        warmup_s: 0.5,
+        repeats: 0,
+        cell_repeats: 0,
+        budget_s: 1,
+    };
+    let check = |connections: u64, expect: f64| {
+        let warmup_s = effort.warmup_s(connections);
+        assert!((warmup_s - expect).abs() < 1e-9, "{connections}: {warmup_s}");
+    };
+    check(1, 0.5);
+    check(10_000, 0.5);
+    check(50_000, 1.5);
+    check(100_000, 2.75);
+}

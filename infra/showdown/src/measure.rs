@@ -3,6 +3,7 @@
 use crate::clock::Utc;
 use crate::commands::{DRAIN_S, Load};
 use crate::cost::{self, IdlePolls, MemoryWatch};
+use crate::experiment::Effort;
 use crate::hosts;
 use crate::matrix::{Point, Subject};
 use crate::pingpong;
@@ -35,10 +36,8 @@ pub(crate) struct Bench<'a> {
     pub(crate) events: &'a Events,
     /// The binaries.
     pub(crate) programs: &'a Programs,
-    /// Seconds of each measurement.
-    pub(crate) duration_s: u32,
-    /// Load before it that does not count.
-    pub(crate) warmup: Duration,
+    /// How often and how long.
+    pub(crate) effort: Effort,
     /// A folder for the generator's report.
     pub(crate) scratch: PathBuf,
 }
@@ -109,7 +108,7 @@ impl Bench<'_> {
         let _site = self.programs.prepare(point, self.events)?;
         let (server, ready, start_ms) = start_server(point, self.programs, self.events)?;
         let memory = if server.is_remote() { None } else { MemoryWatch::begin(server.id())? };
-        let running = self.start_load(point, self.duration_s)?;
+        let running = self.start_load(point, self.effort.duration_s)?;
         let client_command = recorded(running.client.command());
         let seen = self.watch(point, &server, &ready, &running)?;
         let (server, client, mut load) = self.finish_load(point, server, running)?;
@@ -138,6 +137,11 @@ impl Bench<'_> {
         })
     }
 
+    /// Load before a measurement that does not count.
+    pub(crate) fn warmup(&self, point: &Point) -> Duration {
+        Duration::from_secs_f64(self.effort.warmup_s(point.cell.connections))
+    }
+
     /// Starts the generator against a server that is ready.
     ///
     /// # Errors
@@ -146,7 +150,7 @@ impl Bench<'_> {
         let json = self.scratch.join("load.json");
         let command = self.client_command(point, duration_s, &json);
         let client = self.programs.spawn(self.events, client_name(point), command)?;
-        let longest = self.warmup + Duration::from_secs(duration_s.into()) + CLIENT_GRACE;
+        let longest = self.warmup(point) + Duration::from_secs(duration_s.into()) + CLIENT_GRACE;
         Ok(RunningLoad { client, deadline: Instant::now() + longest, json })
     }
 
@@ -190,11 +194,11 @@ impl Bench<'_> {
     ) -> Result<Seen> {
         let RunningLoad { client, deadline, .. } = running;
         let either_ended = || client.has_ended() || server.has_ended();
-        self.events.wait_until(Instant::now() + self.warmup, either_ended)?;
+        self.events.wait_until(Instant::now() + self.warmup(point), either_ended)?;
         // Open until the window ends; what they count is not asked for here.
         let _counting = point.counted.then(|| cost::count_both(server, client)).transpose()?;
         let before = hosts::snapshot(server, client, self.events)?;
-        let full = (Instant::now(), Duration::from_secs(self.duration_s.into()));
+        let full = (Instant::now(), Duration::from_secs(self.effort.duration_s.into()));
         // Only our servers print their counters when they are asked; others would end.
         let idle_poll_share = match point.subject {
             Subject::Server(_) => IdlePolls::share(server, ready, self.events, full)?,
@@ -207,7 +211,8 @@ impl Bench<'_> {
     }
 
     fn client_command(&self, point: &Point, duration_s: u32, json: &Path) -> Vec<String> {
-        self.programs.client_command(point, Load { duration_s, warmup: self.warmup, json })
+        let warmup = self.warmup(point);
+        self.programs.client_command(point, Load { duration_s, warmup, json })
     }
 }
 

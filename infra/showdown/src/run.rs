@@ -5,7 +5,7 @@ use crate::clock::Utc;
 use crate::contender;
 use crate::cost;
 use crate::environment;
-use crate::experiment::{Experiment, Network};
+use crate::experiment::{Effort, Experiment, Network};
 use crate::gate;
 use crate::hosts::{self, Hosts};
 use crate::matrix::{self, Plan, Point};
@@ -168,22 +168,22 @@ pub(crate) fn estimate_s(experiment: &Experiment) -> Result<f64> {
     let points = matrix::expand(experiment, reach::open_files())?.points;
     let servers = u32::try_from(gate::servers(&points).len())?;
     let rounds_s = round_s(experiment)? * f64::from(effort.rounds);
-    let counts_s = if experiment.counts { counts_s(effort.warmup_s, points.len())? } else { 0.0 };
+    let counts_s = if experiment.counts { counts_s(effort, &points) } else { 0.0 };
     Ok(gate::SERVER_S * f64::from(servers) + counts_s + rounds_s.min(f64::from(effort.budget_s)))
 }
 
 /// About how long counting takes, in seconds.
-fn counts_s(warmup_s: f64, cells: usize) -> Result<f64> {
-    let one = f64::from(cost::COUNTED_S) + warmup_s + OVERHEAD_S;
-    Ok(one * f64::from(u32::try_from(cells)?))
+fn counts_s(effort: &Effort, points: &[Point]) -> f64 {
+    let one = |point: &Point| effort.warmup_s(point.cell.connections) + OVERHEAD_S;
+    points.iter().map(|point| f64::from(cost::COUNTED_S) + one(point)).sum()
 }
 
 /// About how long one round takes, in seconds.
 fn round_s(experiment: &Experiment) -> Result<f64> {
     let effort = &experiment.effort;
-    let one = f64::from(effort.duration_s) + effort.warmup_s + OVERHEAD_S;
     let points = matrix::expand(experiment, reach::open_files())?.points;
-    Ok(one * f64::from(u32::try_from(points.len())?))
+    let one = |point: &Point| effort.warmup_s(point.cell.connections) + OVERHEAD_S;
+    Ok(points.iter().map(|point| f64::from(effort.duration_s) + one(point)).sum())
 }
 
 /// The CPUs of client and server: those that hosts name, or two that this process may use.
@@ -249,13 +249,7 @@ fn bench<'a>(
     events: &'a Events,
     folder: &Folder,
 ) -> Bench<'a> {
-    Bench {
-        events,
-        programs,
-        duration_s: experiment.effort.duration_s,
-        warmup: Duration::from_secs_f64(experiment.effort.warmup_s),
-        scratch: folder.path().to_owned(),
-    }
+    Bench { events, programs, effort: experiment.effort, scratch: folder.path().to_owned() }
 }
 
 /// Measures the cells of a run for [`rounds::take`].

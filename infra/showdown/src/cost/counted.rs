@@ -89,7 +89,7 @@ fn count(bench: &Bench<'_>, point: &Point) -> Result<Counts> {
     let (server, _, _) = measure::start_server(point, bench.programs, bench.events)?;
     let load = bench.start_load(point, COUNTED_S)?;
     let either_ended = || load.client.has_ended() || server.has_ended();
-    bench.events.wait_until(Instant::now() + bench.warmup, either_ended)?;
+    bench.events.wait_until(Instant::now() + bench.warmup(point), either_ended)?;
     let mut unavailable = Vec::new();
     let mut counting = Counting {
         server: ProcessCounters::attach(server.id(), &mut unavailable)?,

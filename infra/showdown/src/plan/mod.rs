@@ -146,7 +146,7 @@ fn cell(
     let effort = &experiment.effort;
     let load = Load {
         duration_s: effort.duration_s,
-        warmup: Duration::from_secs_f64(effort.warmup_s),
+        warmup: Duration::from_secs_f64(effort.warmup_s(point.cell.connections)),
         json: Path::new("load.json"),
     };
     let before = programs.offload_commands(point, true).into_iter();

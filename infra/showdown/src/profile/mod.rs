@@ -89,7 +89,7 @@ fn profile(bench: &Bench<'_>, point: &Point, label: &str, folder: &Path) -> Resu
     let (server, _, _) = measure::start_server(point, bench.programs, bench.events)?;
     let load = bench.start_load(point, LOAD_S)?;
     let either_ended = || load.client.has_ended() || server.has_ended();
-    bench.events.wait_until(Instant::now() + bench.warmup, either_ended)?;
+    bench.events.wait_until(Instant::now() + bench.warmup(point), either_ended)?;
     let stem = file_stem(label);
     let record = |side: &'static str, pid: u32| -> Result<Recording> {
         let data = folder.join(format!("{stem}-{side}.data"));

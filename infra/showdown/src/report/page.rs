@@ -141,9 +141,13 @@ pub(super) fn fill(template: &str, values: &impl Serialize) -> Result<String> {
 /// How it was measured.
 pub(super) fn facts(view: &View<'_>) -> Vec<Fact> {
     let Summary { rounds, started_utc, finished_utc, environment, .. } = &view.run.summary;
-    let load = view.run.measurements.first().map(|of| &of.load.setup);
-    let each = load.map_or_else(String::new, |setup| {
-        format!(" of {} s after {} s of warm-up", setup.duration_s, setup.warmup_s)
+    let loads = || view.run.measurements.iter().map(|of| &of.load.setup);
+    let most_s = loads().map(|setup| setup.warmup_s).fold(0.0, f64::max);
+    let each = loads().next().map_or_else(String::new, |setup| {
+        let least_s = loads().map(|setup| setup.warmup_s).fold(most_s, f64::min);
+        // With many connections, opening them is a part of it.
+        let to = if least_s < most_s { format!(" to {most_s}") } else { String::new() };
+        format!(" of {} s after {least_s}{to} s of warm-up", setup.duration_s)
     });
     let mut facts = vec![
         ("rounds used", format!("{} of {} wanted{each}", rounds.used.len(), rounds.wanted)),
