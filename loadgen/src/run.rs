@@ -356,7 +356,11 @@ impl Loading {
         cpu.map_or(Ok(()), sys::pin_to_cpu).map_err(LoadError::Transport)?;
         sys::ring_on_time().map_err(LoadError::Transport)?;
         match tls {
-            None => worker::run(&mut transport, worker, window, &stop),
+            None => {
+                let result = worker::run(&mut transport, worker, window, &stop);
+                transport.leave();
+                result
+            }
             Some(client) => {
                 let mut transport = TlsTransport::new(transport, client, plan.connections);
                 worker::run(&mut transport, worker, window, &stop)

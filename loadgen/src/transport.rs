@@ -154,6 +154,10 @@ pub trait Transport {
     /// # Errors
     /// Only where waiting itself is impossible: what happens to a connection goes to the handler.
     fn poll(&mut self, wait_ns: u64, handler: &mut impl Handler) -> io::Result<()>;
+
+    /// Ends every connection, so that none is left open at the server; nobody is told. There is
+    /// nothing to do where the kernel closes what a thread drops.
+    fn leave(&mut self) {}
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ pub(crate) use probe::{peers, reach};
 pub use queue_memif::Role;
 pub use source::Sources;
 
-use super::{Handler, Next, Transport, sys};
+use super::{Failure, Handler, Next, Transport, sys};
 use aliases::AliasedQueue;
 use client::{Client, errno, put};
 use engine::{Advance, Close, ConnId, ConnectError, Engine, Native, Tcp};
@@ -45,6 +45,12 @@ use tcp::Instant;
 
 /// Handshakes begun in one turn.
 const CONNECTS_MAX: usize = 32;
+
+/// How long the resets of all connections may take to leave: those of 100,000 take milliseconds.
+const LEAVE_NS: u64 = 1_000_000_000;
+
+/// How long the peer then has to take the last of them from a ring that goes away with us.
+const LAST_WORDS_NS: u64 = 20_000_000;
 
 /// A queue, and whether anybody is at its other end.
 pub(crate) trait Link: Queue {
@@ -150,6 +156,16 @@ impl<Q: Link, T: Tcp, C: Clock> Bypass<Q, T, C> {
         self.engine.act(now, id, Advance { close: Some(how), ..Advance::IDLE });
     }
 
+    /// Polls until `is_over`, or for so long.
+    fn turn_until(&mut self, length_ns: u64, is_over: impl Fn(&Engine<Q, Client, T>) -> bool) {
+        let began_ns = self.now_ns();
+        let mut now_ns = began_ns;
+        while now_ns - began_ns < length_ns && !is_over(&self.engine) {
+            self.turn(now_ns, &mut Nobody);
+            now_ns = self.now_ns();
+        }
+    }
+
     /// Whether every connection has ended, those that the slots gave up included.
     pub(crate) fn is_drained(&self) -> bool {
         self.engine.is_drained()
@@ -215,6 +231,44 @@ impl<Q: Link, T: Tcp, C: Clock> Transport for Bypass<Q, T, C> {
             }
         }
         Ok(())
+    }
+
+    /// By a reset for each: a FIN would have to be answered, and we are about to be gone.
+    fn leave(&mut self) {
+        let now = Instant::from_nanos(self.now_ns());
+        for id in self.engine.app().forget_all() {
+            self.close(now, id, Close::Reset);
+        }
+        // Handshakes under way, and connections that were on their way out.
+        self.engine.drain(now, now);
+        self.turn_until(LEAVE_NS, Engine::is_drained);
+        self.turn_until(LAST_WORDS_NS, |_| false);
+    }
+}
+
+/// Hears what happens when nobody wants to know any more.
+#[derive(Debug)]
+struct Nobody;
+
+impl Handler for Nobody {
+    fn opened(&mut self, _now_ns: u64, _slot: usize) -> Next {
+        Next::Close
+    }
+
+    fn received(&mut self, _: u64, _slot: usize, _bytes: &[u8], _reusable: bool) -> Next {
+        Next::Close
+    }
+
+    fn closed(&mut self, _now_ns: u64, _slot: usize) -> Next {
+        Next::Close
+    }
+
+    fn failed(&mut self, _now_ns: u64, _slot: usize, _failure: Failure, _errno: i32) -> Next {
+        Next::Close
+    }
+
+    fn request(&self, _slot: usize) -> &[u8] {
+        &[]
     }
 }
 

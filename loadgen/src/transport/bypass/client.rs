@@ -114,6 +114,12 @@ impl Client {
         open
     }
 
+    /// No slot is of interest any more. Returns the connections that are open.
+    pub(super) fn forget_all(&mut self) -> Vec<ConnId> {
+        self.waiting.clear();
+        (0..self.slots.len()).filter_map(|slot| self.forget(slot)).collect()
+    }
+
     /// The next slot to be opened, with its peer and token, if a handshake may begin now.
     pub(super) fn next_to_open(&mut self) -> Option<(usize, SocketAddrV4, u64)> {
         if self.connecting >= CONNECTING_MAX {

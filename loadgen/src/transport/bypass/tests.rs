@@ -283,3 +283,33 @@ fn turns_in_which_nothing_happened_are_told_with_their_end_and_no_others() {
     assert!(looked > turns, "the handshake was waited for");
     assert!(!world.client.sleeps());
 }
+
+/// Some are open with a request under way, some have not answered our SYN yet.
+#[test]
+fn who_leaves_leaves_nothing_open_at_the_server() {
+    let mut world = World::paced("198.18.0.3", 100, |_| MS, [STEP, Duration::from_micros(1)]);
+    run(&mut world, 90);
+    let mut idle = Idle::default();
+    (90..100).for_each(|slot| world.open(slot, &mut idle));
+    world.client.poll(0, &mut idle).unwrap();
+    assert!(!world.client.is_drained());
+    assert_eq!(connections(&world.server), 90);
+    world.client.leave();
+    assert!(world.client.is_drained());
+    for _ in 0..100 {
+        world.server.poll(world.clock.now());
+    }
+    assert_eq!(connections(&world.server), 0);
+    assert_eq!(world.client.engine.queue().outstanding(), 0, "a frame has leaked");
+}
+
+/// Those that an engine has, half open or not.
+fn connections(engine: &Engine<Port, Delays, Native>) -> u64 {
+    let mut now = None;
+    engine.counters(&mut |counter, value| {
+        if counter.0 == "connections_now" {
+            now = Some(value);
+        }
+    });
+    now.expect("a counter of that name")
+}
